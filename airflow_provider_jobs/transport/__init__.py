@@ -1,0 +1,1 @@
+"""How a request travels: one policy, one thin loop for worker processes and one for the triggerer's event loop."""

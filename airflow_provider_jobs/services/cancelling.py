@@ -1,0 +1,86 @@
+"""How a job is cancelled and the cancel verified, the same for every service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from airflow_provider_jobs.exceptions import JobNotCancelledError, JobNotFoundError, RemoteJobsError
+from airflow_provider_jobs.jobs.model import JobRef, JobStatus
+from airflow_provider_jobs.services.base import Flow, Pause, Service
+
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 15.0, 15.0)
+"""Seconds between the looks that follow a DELETE: about a minute in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOutcome:
+    """What came of a cancel.
+
+    :param status: the job as last seen, or None when the service does not know it.
+    :param was_over: the job had ended before anything was sent.
+    :param note: one sentence for the log.
+    """
+
+    status: JobStatus | None
+    was_over: bool
+    note: str
+
+
+def cancel_flow(
+    service: Service, ref: JobRef, *, look_first: bool = True, pauses: Sequence[float] = PAUSES
+) -> Flow[CancelOutcome]:
+    """Cancel a job and make sure of it.
+
+    Looks first, because a server may mark a finished job as cancelled; sends the DELETE; asks whether it took
+    effect, and sends it again while it did not: a cancel can be refused for too many requests or be lost.
+
+    :param pauses: seconds before each look after a DELETE; their number bounds the attempts.
+    :raises JobNotCancelledError: the job still runs after the last look, or could not be asked about.
+    """
+    if look_first:
+        before = yield from _look(service, ref)
+        if isinstance(before, JobNotFoundError):
+            return CancelOutcome(None, True, f"{ref} is unknown to {service.label}: nothing to cancel")
+        if isinstance(before, JobStatus) and before.state.is_over:
+            return CancelOutcome(before, True, f"{ref} is over already: {before.describe()}")
+    problem: RemoteJobsError | JobStatus | None = None
+    for seconds in pauses:
+        refused = yield from _delete(service, ref)
+        if isinstance(refused, RemoteJobsError) and refused.permanent:
+            raise JobNotCancelledError(f"{ref} could not be cancelled and may still run: {refused}") from refused
+        seen = yield from _look(service, ref)
+        if isinstance(seen, JobNotFoundError):
+            return CancelOutcome(None, False, f"{ref} is gone from {service.label}")
+        if isinstance(seen, JobStatus) and seen.state.is_over:
+            return CancelOutcome(seen, False, f"{ref} is over: {seen.describe()}")
+        problem = refused if isinstance(refused, RemoteJobsError) else seen
+        yield Pause(seconds)
+    told = problem.describe() if isinstance(problem, JobStatus) else str(problem)
+    raise JobNotCancelledError(f"{ref} may still run, the cancel did not take effect: {told}")
+
+
+def delete_flow(service: Service, ref: JobRef) -> Flow[None]:
+    """Send one DELETE, for moments in which there is no time to look.
+
+    :raises RemoteJobsError: it was not accepted.
+    """
+    refused = yield from _delete(service, ref)
+    if isinstance(refused, RemoteJobsError):
+        raise refused
+
+
+def _delete(service: Service, ref: JobRef) -> Flow[RemoteJobsError | str | None]:
+    try:
+        request = service.cancel(ref)
+        reply = yield request
+        return service.read_cancel(ref, request, reply)
+    except RemoteJobsError as error:
+        return error
+
+
+def _look(service: Service, ref: JobRef) -> Flow[JobStatus | RemoteJobsError]:
+    try:
+        return (yield from service.look(ref))
+    except RemoteJobsError as error:
+        return error

@@ -1,0 +1,355 @@
+"""Datafiniti's API v4 on the wire, in the three forms that its documentation shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from airflow_provider_jobs.exceptions import (
+    AuthenticationError,
+    InvalidInputError,
+    JobNotFoundError,
+    RemoteJobsError,
+    RequestRejectedError,
+    ResultExpiredError,
+    ServiceUnavailableError,
+    UnexpectedReplyError,
+)
+from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobState, JobStatus, StartedJob
+from airflow_provider_jobs.services.base import Flow, KindInfo, Purpose, Reply, Request
+from airflow_provider_jobs.services.errors import as_text, error_for, explain
+from airflow_provider_jobs.services.options import check_options
+
+HOSTED = "https://api.datafiniti.co"
+DATA_TYPES = ("businesses", "products", "properties", "people")
+FILE_FORMATS = ("json", "csv")
+
+OPTIONS: Mapping[str, frozenset[str]] = {"v4": frozenset({"auto_trace", "only_traceable", "view_name", "sort"})}
+_BY_ARGUMENT = ("query", "download", "format", "num_records", "view")
+
+_STATES: Mapping[str, JobState] = {
+    "queued": JobState.PENDING,
+    "pending": JobState.PENDING,
+    "running": JobState.RUNNING,
+    "in_progress": JobState.RUNNING,
+    "in progress": JobState.RUNNING,
+    "started": JobState.RUNNING,
+    "processing": JobState.RUNNING,
+    "completed": JobState.SUCCEEDED,
+    "complete": JobState.SUCCEEDED,
+    "cancelled": JobState.CANCELLED,
+    "canceled": JobState.CANCELLED,
+    "failed": JobState.FAILED,
+    "failure": JobState.FAILED,
+    "error": JobState.FAILED,
+    "errored": JobState.FAILED,
+}
+_BAD_TOKEN = re.compile(r"user token", re.IGNORECASE)
+_NO_MATCH = re.compile(r"numRequested cannot be <= 0|No result found within the params", re.IGNORECASE)
+
+
+class DatafinitiService:
+    """Requests and replies of Datafiniti."""
+
+    name = "datafiniti"
+    label = "Datafiniti"
+    floor = 5.0
+    kinds: Mapping[str, KindInfo] = {"download": KindInfo()}
+
+    def download(
+        self,
+        data_type: Any,
+        query: Any,
+        num_records: Any = None,
+        *,
+        file_format: Any = "json",
+        view: Any = None,
+        allow_all_records: bool = False,
+        options: Any = None,
+        check_names: bool = True,
+    ) -> JobSpec:
+        """Return the download of all records that match a query.
+
+        :param num_records: the most records to download and pay for; the service takes ALL matches without it.
+        :raises InvalidInputError: the service would refuse this, or bill without a limit.
+        """
+        extra = self.check_download_options(options, check_names=check_names)
+        count = self.check_num_records(num_records, allow_all_records=allow_all_records)
+        if not isinstance(query, str) or not query.strip():
+            raise InvalidInputError("query must be a text such as 'categories:hotels AND country:US'")
+        body: dict[str, Any] = {
+            **extra,
+            "query": query,
+            "format": check_file_format(file_format),
+            "download": True,
+        }
+        if count is not None:
+            body["num_records"] = count
+        if view is not None:
+            if not isinstance(view, str | list) or not view:
+                raise InvalidInputError("view must be the name of a view, or a list of fields")
+            body["view"] = view
+        return JobSpec(
+            self.name, "download", {"data_type": check_data_type(data_type), "body": body}, "v4", asked=count
+        )
+
+    @staticmethod
+    def check_download_options(options: Any, *, check_names: bool = True) -> dict[str, Any]:
+        """Return the options of a download after checking their names; see :func:`check_options`."""
+        return check_options(
+            options, where="Datafiniti's download", known=OPTIONS, version="v4",
+            by_argument=_BY_ARGUMENT, check_names=check_names,
+        )  # fmt: skip
+
+    @staticmethod
+    def check_num_records(num_records: Any, *, allow_all_records: bool) -> int | None:
+        """Return the number of records to ask for; a rendered template may give it as text.
+
+        :raises InvalidInputError: no positive whole number, or none at all without ``allow_all_records``.
+        """
+        if num_records is None:
+            if allow_all_records:
+                return None
+            raise InvalidInputError(
+                "num_records is missing: Datafiniti would download and bill every record that matches. "
+                "Give a number, or allow_all_records=True"
+            )
+        if isinstance(num_records, str) and num_records.strip().isdecimal():
+            num_records = int(num_records)
+        if not isinstance(num_records, int) or isinstance(num_records, bool) or num_records < 1:
+            raise InvalidInputError(f"num_records must be a whole number of at least 1, not {num_records!r}")
+        return num_records
+
+    # --- start ------------------------------------------------------------------------------------------------
+
+    def start(self, spec: JobSpec) -> Request:
+        """Return the request that starts a job."""
+        path = f"/v4/{spec.body['data_type']}/search"
+        return Request("POST", path, Purpose.START, json=spec.body["body"])
+
+    def read_start(self, spec: JobSpec, request: Request, reply: Reply, *, sent_at: float) -> StartedJob:
+        """Read the answer to a start: any success with an id.
+
+        :raises RequestRejectedError: an error, also inside HTTP 200, or nothing matches the query.
+        :raises UnexpectedReplyError: the answer holds no id.
+        """
+        if not reply.ok and _NO_MATCH.search(reply.text):
+            raise RequestRejectedError(
+                f"no record matches the query, so Datafiniti started no download: {explain(reply)}",
+                status=reply.status,
+            )
+        self.check_error(request, reply)
+        body = reply.object(request)
+        job_id = _id(body)
+        if job_id is None:
+            if body.get("errors") or body.get("error"):
+                raise RequestRejectedError(f"Datafiniti refused {request}: {explain(reply)}", status=reply.status)
+            if "records" in body:
+                raise UnexpectedReplyError("Datafiniti answered with records instead of starting a download")
+            raise UnexpectedReplyError(f"Datafiniti answered {request} without an id")
+        return StartedJob(JobRef(self.name, spec.kind, job_id, "v4"), sent_at, spec.asked)
+
+    # --- look, list, cancel -----------------------------------------------------------------------------------
+
+    def look(self, ref: JobRef) -> Flow[JobStatus]:
+        """Ask for a job's status, which holds the links of its files too."""
+        request = Request("GET", self.job_path(ref), Purpose.POLL)
+        reply = yield request
+        return self.read_status(request, reply)
+
+    def read_status(self, request: Request, reply: Reply) -> JobStatus:
+        """Read the answer to a look.
+
+        :raises ServiceError: the service answered with an error.
+        :raises UnexpectedReplyError: the answer is no status.
+        """
+        self.check_error(request, reply)
+        body = reply.object(request)
+        if _id(body) is None and "status" not in body:
+            if body.get("errors") or body.get("error"):
+                raise ServiceUnavailableError(
+                    f"Datafiniti answered {request} with an error: {explain(reply)}", status=reply.status
+                )
+            raise UnexpectedReplyError(f"Datafiniti answered {request} without a job")
+        return _status(body)
+
+    def listing(self) -> Flow[list[tuple[str, JobStatus]]]:
+        """Ask for all downloads ever started, as pairs of id and status. Not paged: never poll with it."""
+        request = Request("GET", "/v4/downloads", Purpose.READ)
+        reply = yield request
+        self.check_error(request, reply)
+        body = reply.json()
+        jobs = body if isinstance(body, list) else (body or {}).get("records", [])
+        return [(job_id, _status(job)) for job in jobs if isinstance(job, dict) and (job_id := _id(job))]
+
+    def cancel(self, ref: JobRef) -> Request:
+        """Return the request that cancels a job. It stops the job and keeps what it has; so does the bill."""
+        return Request("DELETE", self.job_path(ref), Purpose.CANCEL)
+
+    def read_cancel(self, ref: JobRef, request: Request, reply: Reply) -> str | None:
+        """Read the answer to a cancel; the body of a success means nothing.
+
+        :returns: None when accepted, else why there is nothing left to cancel.
+        """
+        if reply.ok:
+            return None
+        error = self._error(request, reply)
+        if isinstance(error, JobNotFoundError) or (reply.status == 400 and not self.refuses_key(reply)):
+            return explain(reply) or f"HTTP {reply.status}"
+        raise error
+
+    # --- account and login ------------------------------------------------------------------------------------
+
+    def account(self) -> Flow[str]:
+        """Ask something that costs nothing and needs the token, for a test of the connection."""
+        request = Request("GET", "/v4/account", Purpose.READ)
+        reply = yield request
+        self.check_error(request, reply)
+        used = reply.object(request).get("num_credits_used")
+        return f"{used} credits used" if used is not None else "account found"
+
+    def refuses_key(self, reply: Reply) -> bool:
+        """Whether an answer says that the token is not accepted: 401, or a 400 that speaks of the user token."""
+        return reply.status == 401 or (reply.status == 400 and _is_bad_token(reply))
+
+    def login(self, email: str, password: str) -> Request:
+        """Return the request that exchanges e-mail and password for a token."""
+        return Request("POST", "/v4/auth", Purpose.READ, json={"email": email, "password": password})
+
+    def read_login(self, reply: Reply) -> str:
+        """Return the token.
+
+        :raises AuthenticationError: the login was not accepted.
+        """
+        body = reply.json()
+        token = body.get("token") if isinstance(body, dict) else None
+        if not reply.ok or not isinstance(token, str) or not token:
+            told = explain(reply) if not reply.ok else "the answer holds no token"
+            raise AuthenticationError(
+                f"Datafiniti did not accept login and password (HTTP {reply.status}): {told}",
+                status=reply.status,
+            )
+        return token
+
+    # --- common -----------------------------------------------------------------------------------------------
+
+    def check_error(self, request: Request, reply: Reply) -> None:
+        """Raise the error that a reply without success means."""
+        if not reply.ok:
+            raise self._error(request, reply)
+
+    def _error(self, request: Request, reply: Reply) -> RemoteJobsError:
+        if reply.status == 400 and self.refuses_key(reply):
+            return AuthenticationError(
+                f"Datafiniti answered HTTP 400 to {request}: {explain(reply)} (the token was not accepted; "
+                "a new password revokes the old token)",
+                status=400,
+            )
+        return error_for(self.label, request, reply)
+
+    @staticmethod
+    def job_path(ref: JobRef) -> str:
+        """Return the job's own address below the base URL."""
+        return f"/v4/downloads/{quote(ref.job_id, safe='')}"
+
+
+def check_data_type(value: Any) -> str:
+    """Return a data type as it stands in the address.
+
+    :raises InvalidInputError: there is no such type; singular names get a hint.
+    """
+    if value in DATA_TYPES:
+        return str(value)
+    singular = {"business": "businesses", "product": "products", "property": "properties", "person": "people"}
+    hint = f"; did you mean {singular[value]!r}?" if isinstance(value, str) and value in singular else ""
+    raise InvalidInputError(f"data_type must be one of {', '.join(DATA_TYPES)}, not {value!r}{hint}")
+
+
+def check_file_format(value: Any) -> str:
+    """Return a file format in lower case.
+
+    :raises InvalidInputError: there is no such format.
+    """
+    if isinstance(value, str) and value.casefold() in FILE_FORMATS:
+        return value.casefold()
+    raise InvalidInputError(f"file_format must be json or csv, not {value!r}")
+
+
+def file_name(link: str, number: int, ref: JobRef, file_format: str) -> str:
+    """Return a safe name for a result file: the service's own where it can be used.
+
+    :param number: place of the link, from 1.
+    """
+    given = unquote(urlsplit(link).path).rsplit("/", 1)[-1]
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}", given):
+        return given
+    return f"{re.sub(r'[^A-Za-z0-9-]', '-', ref.job_id)}_{number}.{'csv' if file_format == 'csv' else 'txt'}"
+
+
+def check_file_reply(name: str, reply: Reply) -> None:
+    """Raise when a result file could not be had. The link itself is a secret and is not named.
+
+    :raises ResultExpiredError: the link is older than seven days, or the file is withheld (403, 404).
+    :raises ServiceUnavailableError: the file host failed.
+    """
+    if reply.ok:
+        return
+    told = f"result file {name}: HTTP {reply.status}"
+    if reply.status >= 500 or reply.status in {408, 429}:
+        raise ServiceUnavailableError(told, status=reply.status)
+    if reply.status in {403, 404}:
+        raise ResultExpiredError(
+            f"{told}; links live for seven days after the job's end, and files are withheld while overages "
+            f"are unpaid: {explain(reply)}"
+        )
+    raise RequestRejectedError(f"{told}: {explain(reply)}", status=reply.status)
+
+
+def _is_bad_token(reply: Reply) -> bool:
+    return bool(_BAD_TOKEN.search(explain(reply)))
+
+
+def _id(body: Mapping[str, Any]) -> str | None:
+    for key in ("id", "_id"):
+        value = body.get(key)
+        if isinstance(value, str | int) and not isinstance(value, bool) and str(value):
+            return str(value)
+    return None
+
+
+def _status(body: Mapping[str, Any]) -> JobStatus:
+    raw = body.get("status")
+    word = raw.strip().casefold() if isinstance(raw, str) else ""
+    state = _STATES.get(word, JobState.UNKNOWN)
+    # W1 fills total_cost in when the job starts, W2 when it ends: before the end it says nothing.
+    cost = _number(body.get("total_cost")) if state.is_over else None
+    return JobStatus(
+        state=state,
+        raw_status=raw if isinstance(raw, str) else None,
+        completed=_whole(body.get("num_downloaded")),
+        total=_whole(body.get("num_records")),
+        credits_used=cost,
+        error=as_text(body.get("error") or body.get("errors") or body.get("error_message")) or None,
+        links=tuple(filter(None, map(_link, body.get("results") or ()))),
+    )
+
+
+def _link(item: Any) -> str | None:
+    if isinstance(item, str):
+        return item or None
+    if isinstance(item, Mapping):
+        for key in ("url", "link", "href"):
+            if isinstance(item.get(key), str) and item[key]:
+                return str(item[key])
+    return None
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _number(value: Any) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and value >= 0 else None

@@ -1,0 +1,77 @@
+"""Which key goes with a request, and how one is obtained. No I/O; may be shared between threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from airflow_provider_jobs.exceptions import RedirectRefusedError, ServiceError
+from airflow_provider_jobs.services.base import Reply, Request, Service
+from airflow_provider_jobs.services.errors import error_for
+from airflow_provider_jobs.transport.endpoint import Endpoint
+
+SHORTEST_SECRET = 4
+"""Anything shorter is part of ordinary words and cannot be taken out of a text."""
+
+
+class Credentials:
+    """The key of an endpoint: given, or exchanged for login and password when it is first needed.
+
+    :param service: whose key it is.
+    :param on_new_key: told of a key that was obtained, so that logs can mask it.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, service: Service, *, on_new_key: Callable[[str], None] | None = None
+    ) -> None:
+        self._endpoint = endpoint
+        self._service = service
+        self._on_new_key = on_new_key
+        self._lock = threading.Lock()
+        self._token = endpoint.token
+
+    @property
+    def current(self) -> str | None:
+        """The key to send, or None to send none."""
+        return self._token
+
+    def login_request(self) -> Request | None:
+        """Return the request that obtains a key, or None when there is one or none is needed."""
+        login = self._endpoint.login
+        if login is None or self._token is not None:
+            return None
+        return self._service.login(login.email, login.password)
+
+    def accept(self, reply: Reply) -> None:
+        """Read the answer to :meth:`login_request`.
+
+        :raises AuthenticationError: the login was not accepted.
+        """
+        token = self._service.read_login(reply)
+        if self._on_new_key is not None:
+            self._on_new_key(token)
+        with self._lock:
+            self._token = token
+
+    def renew_after(self, reply: Reply, token: str | None) -> bool:
+        """Whether a request that met this answer should be sent once more with a new key.
+
+        :param token: the key that it was sent with; it is forgotten, unless another one has taken its place.
+        """
+        if self._endpoint.login is None or not self._service.refuses_key(reply):
+            return False
+        with self._lock:
+            if self._token == token:
+                self._token = None
+        return True
+
+    def redact(self, body: bytes) -> bytes:
+        """Take every secret out of what a server sent back in an error."""
+        for secret in (self._token, *self._endpoint.secrets):
+            if secret and len(secret) >= SHORTEST_SECRET:
+                body = body.replace(secret.encode(), b"***")
+        return body
+
+    def service_error(self, request: Request, reply: Reply) -> ServiceError | RedirectRefusedError:
+        """Return the error that a reply without success means."""
+        return error_for(self._service.label, request, reply)
