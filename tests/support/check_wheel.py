@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,14 +25,21 @@ NOT_IN_THE_WHEEL = ("tests", "example_dags", "docs", "benchmarks")
 
 
 class Listener(logging.Handler):
-    """Keeps what is logged as a warning or worse."""
+    """Keeps what is logged as a warning or worse, and Python's warnings that our own code causes."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.heard: list[str] = []
+        self.heard: dict[str, None] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.heard.append(record.getMessage())
+        text = record.getMessage()
+        if record.exc_info and record.exc_info[1]:
+            text += f" ({record.exc_info[1]!r})"
+        self.heard[text] = None
+
+    def warn(self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: Any) -> None:
+        if PACKAGE in filename:
+            self.heard[f"{category.__name__} at {filename}:{lineno}: {message}"] = None
 
 
 def wrong_files(wheel: Path) -> Iterator[str]:
@@ -56,15 +64,13 @@ def wrong_place() -> Iterator[str]:
 
 def wrong_metadata() -> Iterator[str]:
     """Let Airflow read, validate and import everything that the provider declares."""
-    listener = Listener()
-    logging.getLogger().addHandler(listener)
-    # Airflow's own logging set-up comes with its import, so the listener is added again after it.
     from airflow.providers_manager import ProvidersManager
 
-    for name in ("", "airflow", "airflow.providers_manager"):
-        logger = logging.getLogger(name)
-        if listener not in logger.handlers:
-            logger.addHandler(listener)
+    listener = Listener()  # after the import, with which Airflow sets its logging up
+    logging.getLogger().addHandler(listener)
+    logging.getLogger("airflow").addHandler(listener)
+    warnings.simplefilter("always")
+    warnings.showwarning = listener.warn  # type: ignore[assignment]
 
     manager = ProvidersManager()
     if DISTRIBUTION not in manager.providers:
@@ -87,8 +93,7 @@ def wrong_metadata() -> Iterator[str]:
     yield from unimportable(data)
     manager.extra_links_class_names  # noqa: B018  a property that checks as it reads
     for message in listener.heard:
-        if PACKAGE in message or DISTRIBUTION in message or "rovider" in message:
-            yield f"Airflow warned: {message}"
+        yield f"warning: {message}"
 
 
 def form_fields(manager: Any, kind: str) -> Iterator[str]:
