@@ -17,10 +17,8 @@ from typing import Any
 
 DISTRIBUTION = "airflow-provider-jobs"
 PACKAGE = "airflow_provider_jobs"
-FORM_FIELDS = {
-    "firecrawl": {"api_version", "connect_timeout", "timeout", "verify", "ca_bundle", "proxy", "max_requests_per_minute"},
-    "datafiniti": {"auth", "connect_timeout", "timeout", "verify", "ca_bundle", "proxy", "max_requests_per_minute"},
-}  # fmt: skip
+COMMON_FIELDS = {"connect_timeout", "timeout", "verify", "ca_bundle", "proxy", "max_requests_per_minute"}
+FORM_FIELDS = {"firecrawl": COMMON_FIELDS | {"api_version"}, "datafiniti": COMMON_FIELDS | {"auth"}}
 NOT_IN_THE_WHEEL = ("tests", "example_dags", "docs", "benchmarks")
 
 
