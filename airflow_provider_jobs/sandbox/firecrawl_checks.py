@@ -1,0 +1,281 @@
+"""What Firecrawl says about the body of a start request before it starts anything."""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_jobs.sandbox.settings import FirecrawlSettings
+
+PAGE_V1 = {
+    "formats", "headers", "includeTags", "excludeTags", "onlyMainContent", "timeout", "waitFor", "extract",
+    "jsonOptions", "changeTrackingOptions", "mobile", "parsePDF", "actions", "location", "skipTlsVerification",
+    "removeBase64Images", "fastMode", "blockAds", "proxy", "maxAge", "storeInCache", "agent",
+}  # fmt: skip
+PAGE_V2 = {
+    "formats", "headers", "includeTags", "excludeTags", "onlyMainContent", "timeout", "waitFor", "mobile",
+    "parsers", "actions", "location", "skipTlsVerification", "removeBase64Images", "fastMode", "blockAds",
+    "proxy", "maxAge", "storeInCache",
+}  # fmt: skip
+PAGE_V2_2026 = {"minAge", "lockdown", "redactPII", "profile", "threatProtection", "auditMetadata"}
+COMMON = {"webhook", "maxConcurrency", "zeroDataRetention", "integration", "origin"}
+BATCH = COMMON | {"urls", "ignoreInvalidURLs", "appendToId"}
+CRAWL = COMMON | {
+    "url", "limit", "maxDiscoveryDepth", "includePaths", "excludePaths", "regexOnFullURL", "scrapeOptions",
+    "ignoreQueryParameters", "allowExternalLinks", "allowSubdomains", "crawlEntireDomain", "delay",
+    "deduplicateSimilarURLs", "ignoreRobotsTxt", "robotsUserAgent",
+}  # fmt: skip
+CRAWL_V1 = {"maxDepth", "allowBackwardLinks", "ignoreSitemap"}
+CRAWL_V2 = {"sitemap", "prompt"}
+FORMATS_V1 = [
+    "markdown", "html", "rawHtml", "links", "screenshot", "screenshot@fullPage", "extract", "json", "summary",
+    "changeTracking",
+]  # fmt: skip
+FORMATS_V2 = {
+    "markdown", "html", "rawHtml", "links", "screenshot", "json", "summary", "changeTracking", "images",
+    "branding", "audio", "video", "question", "highlights", "attributes",
+}  # fmt: skip
+INTEGRATIONS = {"dify", "zapier", "n8n", "langchain", "llamaindex", "crewai", "make", "pipedream", "raycast"}
+EVENTS = ["completed", "failed", "page", "started"]
+SCHEME = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]*://")
+# A dot and two letters or digits that end the host or the path.
+ENDING = re.compile(r"\.[^\W_][\w-]+(:\d+)?([/?#]|$)")
+ZDR_2025 = (
+    "Zero data retention is enabled for this team. If you're interested in ZDR, please contact support@firecrawl.com"
+)
+BAD_ENDING = "URL must have a valid top-level domain or be a valid path"
+
+Issue = dict[str, Any]
+
+
+class Refused(Exception):
+    """The request is answered with an error."""
+
+    def __init__(self, status: int, body: dict[str, Any]) -> None:
+        super().__init__(str(body))
+        self.status, self.body = status, body
+
+
+@dataclass
+class Start:
+    """A start request that was accepted."""
+
+    urls: list[str]
+    options: dict[str, Any]
+    invalid: list[str] | None = None
+    append_to: str | None = None
+    max_concurrency: int | None = None
+    crawl: dict[str, Any] = field(default_factory=dict)
+
+
+def bad_request(issues: list[Issue], settings: FirecrawlSettings) -> Refused:
+    """The 400 of a body that does not fit."""
+    error = "Bad Request"
+    if not settings.old:
+        for issue in issues:
+            if issue["code"] in ("custom", "unrecognized_keys"):
+                error = issue["message"]
+                break
+    return Refused(400, {"success": False, "code": "BAD_REQUEST", "error": error, "details": issues})
+
+
+def _type_name(value: Any) -> str:
+    if value is None:
+        return "null"
+    names = {bool: "boolean", str: "string", int: "number", float: "number", list: "array", dict: "object"}
+    return names.get(type(value), "undefined")
+
+
+def _wrong_type(path: list[Any], expected: str, received: str) -> Issue:
+    message = "Required" if received == "undefined" else f"Expected {expected}, received {received}"
+    return {"code": "invalid_type", "expected": expected, "received": received, "path": path, "message": message}
+
+
+def normal_url(given: Any) -> str:
+    """The address that is scraped; a missing scheme is put in front."""
+    text = str(given).strip()
+    return text if not text or SCHEME.match(text) else f"http://{text}"
+
+
+def url_issues(given: Any, path: list[Any]) -> list[Issue]:
+    """What is wrong with an address."""
+    if not isinstance(given, str):
+        return [_wrong_type(path, "string", _type_name(given))]
+    address = normal_url(given)
+    try:
+        parts = urllib.parse.urlsplit(address)
+        well_formed = bool(parts.hostname) and not re.search(r"[\s<>]", address) and (parts.port or 1) > 0
+    except ValueError:
+        well_formed = False
+        parts = urllib.parse.urlsplit("")
+    issues: list[Issue] = []
+    if not well_formed:
+        issues.append({"validation": "url", "code": "invalid_string", "message": "Invalid url", "path": path})
+    elif parts.scheme.lower() not in ("http", "https"):
+        text = "URL uses unsupported protocol"
+        issues.append({"validation": "regex", "code": "invalid_string", "message": text, "path": path})
+    if not ENDING.search(address):
+        issues.append({"code": "custom", "message": BAD_ENDING, "path": path})
+    if issues and not (len(issues) == 1 and issues[0]["code"] == "custom"):
+        issues.append({"code": "custom", "message": "Invalid URL", "path": path})
+    return issues
+
+
+def _unknown_keys(body: dict[str, Any], known: set[str], version: str, path: list[Any]) -> list[Issue]:
+    unknown = [name for name in body if name not in known]
+    if not unknown:
+        return []
+    message = f"Unrecognized key in body -- please review the {version} API documentation for request body changes"
+    return [{"code": "unrecognized_keys", "keys": unknown, "path": path, "message": message}]
+
+
+def _format_issues(options: dict[str, Any], version: str, path: list[Any]) -> list[Issue]:
+    formats = options.get("formats", [])
+    if not isinstance(formats, list):
+        return [_wrong_type([*path, "formats"], "array", _type_name(formats))]
+    issues: list[Issue] = []
+    for place, item in enumerate(formats):
+        where = [*path, "formats", place]
+        if version == "v1":
+            expected = " | ".join(f"'{name}'" for name in FORMATS_V1)
+            if not isinstance(item, str):
+                issues.append(_wrong_type(where, expected, _type_name(item)))
+            elif item not in FORMATS_V1:
+                message = f"Invalid enum value. Expected {expected}, received '{item}'"
+                issue = {"received": item, "code": "invalid_enum_value", "options": FORMATS_V1}
+                issues.append({**issue, "path": where, "message": message})
+        else:
+            name = item.get("type") if isinstance(item, dict) else item
+            if name not in FORMATS_V2:
+                issues.append({"code": "invalid_union", "unionErrors": [], "path": where, "message": "Invalid input"})
+    return issues
+
+
+def _page_issues(options: dict[str, Any], version: str, path: list[Any]) -> list[Issue]:
+    issues = _format_issues(options, version, path)
+    wait, timeout = options.get("waitFor"), options.get("timeout")
+    if isinstance(wait, int) and isinstance(timeout, int) and wait > timeout / 2:
+        message = "waitFor must not exceed half of timeout"
+        issues.append({"code": "custom", "message": message, "path": [*path, "waitFor"]})
+    for name in ("timeout", "waitFor", "maxAge"):
+        value = options.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            issues.append(_wrong_type([*path, name], "number", _type_name(value)))
+    return issues
+
+
+def _common_issues(body: dict[str, Any], settings: FirecrawlSettings) -> list[Issue]:
+    issues: list[Issue] = []
+    concurrency = body.get("maxConcurrency")
+    if isinstance(concurrency, int) and concurrency <= 0:
+        bounds = {"minimum": 0, "type": "number", "inclusive": False, "exact": False}
+        message = "Number must be greater than 0"
+        issues.append({"code": "too_small", **bounds, "message": message, "path": ["maxConcurrency"]})
+    webhook = body.get("webhook")
+    for place, name in enumerate(webhook.get("events") or [] if isinstance(webhook, dict) else []):
+        if name not in EVENTS:
+            expected = " | ".join(f"'{event}'" for event in EVENTS)
+            message = f"Invalid enum value. Expected {expected}, received '{name}'"
+            issue = {"received": name, "code": "invalid_enum_value", "options": EVENTS}
+            issues.append({**issue, "path": ["webhook", "events", place], "message": message})
+    named = body.get("integration")
+    if named is not None and named not in INTEGRATIONS and (settings.old or not str(named).startswith("_")):
+        issues.append({"code": "custom", "message": "Invalid enum value", "path": ["integration"]})
+    return issues
+
+
+def _check_zdr(body: dict[str, Any], settings: FirecrawlSettings) -> None:
+    if body.get("zeroDataRetention") is True:
+        text = ZDR_2025 if settings.old else "Zero data retention is not enabled for this team."
+        raise Refused(400 if settings.old else 403, {"success": False, "error": text})
+
+
+def page_keys(version: str, settings: FirecrawlSettings) -> set[str]:
+    """The page options that a version knows."""
+    if version == "v1":
+        return PAGE_V1
+    return PAGE_V2 if settings.old else PAGE_V2 | PAGE_V2_2026
+
+
+def _append_issues(body: dict[str, Any], settings: FirecrawlSettings) -> list[Issue]:
+    wanted = body.get("appendToId")
+    if wanted is None:
+        return []
+    try:
+        uuid.UUID(str(wanted))
+    except ValueError:
+        issue = {"validation": "uuid", "code": "invalid_string", "message": "Invalid uuid"}
+        return [{**issue, "path": ["appendToId"]}]
+    # The text names v2 on v1, too (F27).
+    return _unknown_keys({"appendToId": wanted}, set(), "v2", []) if settings.old else []
+
+
+def check_batch(body: dict[str, Any], version: str, settings: FirecrawlSettings) -> Start:
+    """The urls and options of a batch scrape."""
+    keys = page_keys(version, settings)
+    issues = _unknown_keys(body, BATCH | keys, version, [])
+    urls = body.get("urls")
+    invalid: list[str] = []
+    good: list[str] = []
+    explicit = body.get("ignoreInvalidURLs")
+    ignore = explicit is True or (explicit is None and version == "v2" and settings.old)
+    if not isinstance(urls, list):
+        issues.append(_wrong_type(["urls"], "array", _type_name(urls) if "urls" in body else "undefined"))
+        urls = []
+    elif not urls and not settings.old:
+        bounds = {"minimum": 1, "type": "array", "inclusive": True, "exact": False}
+        message = "Array must contain at least 1 element(s)"
+        issues.append({"code": "too_small", **bounds, "message": message, "path": ["urls"]})
+    for place, given in enumerate(urls):
+        problems = url_issues(given, ["urls", place])
+        if not problems:
+            good.append(normal_url(given))
+        elif ignore and isinstance(given, str):
+            invalid.append(given)
+        else:
+            issues += problems
+    options = {name: value for name, value in body.items() if name in keys}
+    issues += _append_issues(body, settings) + _common_issues(body, settings)
+    issues += _page_issues(options, version, [])
+    if issues:
+        raise bad_request(issues, settings)
+    _check_zdr(body, settings)
+    if urls and not good and not settings.old:
+        raise Refused(400, {"success": False, "error": "No valid URLs provided"})
+    told = invalid if explicit is True or (version == "v2" and explicit is not False) else None
+    return Start(good, options, told, body.get("appendToId"), body.get("maxConcurrency"))
+
+
+def check_crawl(body: dict[str, Any], version: str, settings: FirecrawlSettings) -> Start:
+    """The address and options of a crawl."""
+    known = CRAWL | (CRAWL_V1 if version == "v1" else CRAWL_V2)
+    issues = _unknown_keys(body, known, version, [])
+    given = body.get("url", "")
+    if not given:
+        issues.append({"code": "custom", "message": BAD_ENDING, "path": ["url"]})
+    else:
+        issues += url_issues(given, ["url"])
+    options = body.get("scrapeOptions") or {}
+    issues += _unknown_keys(options, page_keys(version, settings), version, ["scrapeOptions"])
+    issues += _page_issues(options, version, ["scrapeOptions"]) + _common_issues(body, settings)
+    depth, address = body.get("maxDepth"), normal_url(given)
+    if isinstance(depth, int) and not issues and _depth(address) > depth:
+        issues.append({"code": "custom", "message": "URL depth exceeds the specified maxDepth", "path": ["url"]})
+    if issues:
+        raise bad_request(issues, settings)
+    for pattern in [*(body.get("includePaths") or []), *(body.get("excludePaths") or [])]:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            text = f"Invalid regular expression: /{pattern}/: {error}"
+            raise Refused(400, {"success": False, "error": text}) from None
+    _check_zdr(body, settings)
+    return Start([address], options, None, None, body.get("maxConcurrency"), crawl=body)
+
+
+def _depth(address: str) -> int:
+    parts = [part for part in urllib.parse.urlsplit(address).path.split("/") if part]
+    return len([part for part in parts if part not in ("index.html", "index.php")])
