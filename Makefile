@@ -62,4 +62,4 @@ endif
 
 clean: ## remove .venv and what builds and tools left
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
-	find airflow_provider_jobs tests example_dags benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
