@@ -33,9 +33,9 @@ os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
 
 from tests.support.cluster import AirflowCluster  # noqa: E402  after the settings
 
-# What the sandbox takes as keys; tests that look for leaks search for these words.
+# What the sandbox takes as keys: Firecrawl any, as a self-hosted server without a database does.
 FIRECRAWL_KEY = "fc-sandbox-key-of-the-test-run"
-DATAFINITI_TOKEN = "datafiniti-token-of-the-test-run"
+DATAFINITI_TOKEN = "sandbox-token"  # the one that the sandbox knows from the start
 
 CLUSTER_FIXTURES = {"airflow", "cluster"}
 
