@@ -136,7 +136,9 @@ class Download:
             self._add_file(self._downloaded, moment)
 
     def complete(self, moment: float | None = None) -> None:
-        """End with everything."""
+        """End with everything, unless it is over already."""
+        if self.forced is not None or self.cancel_asked is not None:
+            return
         self.held = False
         self._downloaded = len(self.records)
         self.ended = self.updated = self._world.clock.now() if moment is None else moment

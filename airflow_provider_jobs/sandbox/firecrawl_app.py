@@ -14,7 +14,7 @@ from starlette.routing import Route
 from airflow_provider_jobs.sandbox.firecrawl_checks import Refused, Start, check_batch, check_crawl
 from airflow_provider_jobs.sandbox.firecrawl_crawl import Frontier, robots_of
 from airflow_provider_jobs.sandbox.firecrawl_guard import Guard, failure
-from airflow_provider_jobs.sandbox.firecrawl_jobs import END_STATES, FirecrawlJob
+from airflow_provider_jobs.sandbox.firecrawl_jobs import DAY, END_STATES, FirecrawlJob
 from airflow_provider_jobs.sandbox.firecrawl_paging import page_of
 from airflow_provider_jobs.sandbox.pages import Fetcher, PageFailed
 from airflow_provider_jobs.sandbox.replies import express, express_404, iso, unknown_error
@@ -277,6 +277,31 @@ class FirecrawlApp:
             }
         )
 
+    async def activity(self, request: Request) -> Response:
+        """GET of what was started in the last 24 h, newest first; the way to find an id that was lost."""
+        settings = self._world.firecrawl
+        if settings.old or request.path_params["version"] == "v1":
+            return express_404(request.method, request.url.path)
+        query = request.query_params
+        since = self._world.clock.now() - DAY
+        found = [
+            {
+                "id": job.id,
+                "endpoint": job.kind,
+                "api_version": job.version,
+                "created_at": iso(job.created),
+                "target": job.input[0] if job.input else None,
+            }
+            for job in reversed(self._world.firecrawl_jobs.values())
+            if job.created >= since and self._owns(request, job)
+            and query.get("endpoint") in (None, job.kind)
+        ]
+        start = int(query.get("cursor") or 0)
+        end = start + min(100, max(1, int(query.get("limit") or 50)))
+        more = end < len(found)
+        body = {"success": True, "data": found[start:end], "cursor": str(end) if more else None, "has_more": more}
+        return express(body)
+
     async def concurrency(self, request: Request) -> Response:
         """GET of the concurrency in use."""
         settings = self._world.firecrawl
@@ -308,6 +333,7 @@ class FirecrawlApp:
             add(path + "/{job_id}/errors", "GET", "status", self.errors)
         add("/team/credit-usage", "GET", "account", self.credit_usage)
         add("/team/queue-status", "GET", "account", self.queue_status)
+        add("/team/activity", "GET", "account", self.activity)
         add("/concurrency-check", "GET", "account", self.concurrency)
         app = Starlette(routes=routes, exception_handlers={404: _no_route, 405: _no_route})
         app.router.redirect_slashes = False

@@ -115,7 +115,8 @@ class FirecrawlJob:
             if not self.cancelled_by_delete or self._world.clock.now() >= shown_from:
                 return "cancelled"
             return self._world.firecrawl.raw_status or "scraping"
-        if self.done:
+        # The end can be noticed late, with all pages done (F29).
+        if self.done and self._world.clock.now() >= (self.ended or 0) + self._world.firecrawl.end_delay:
             return "completed"
         return self._world.firecrawl.raw_status or "scraping"
 
@@ -154,11 +155,16 @@ class FirecrawlJob:
         await self._world.clock.sleep(settings.page_seconds, lambda: self.rush or self.failure is not None)
         try:
             if settings.synthetic:
+                await asyncio.sleep(0)
                 document, page = synthetic_document(url), None
             else:
                 document, page = await self._fetcher.document(url, self.options)
         except PageFailed as error:
             self.errors.append(PageError(self._world.clock.now(), url, error.code, str(error)))
+            return
+        except Exception as error:
+            # A page that breaks the conversion must not leave the job running for ever.
+            self.errors.append(PageError(self._world.clock.now(), url, "UNKNOWN_ERROR", repr(error)[:200]))
             return
         if self.failure is not None:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 import traceback
 from typing import Any
 
@@ -50,7 +51,7 @@ class Gate:
         raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
         seen = Seen(
             n=len(world.requests) + 1,
-            time=world.clock.now(),
+            time=time.time(),
             host=self._host,
             method=scope["method"],
             path=raw_path.decode("latin-1"),

@@ -149,9 +149,11 @@ def _metadata(url: str, page: Fetched, soup: BeautifulSoup) -> dict[str, Any]:
         metadata["description"] = str(description["content"])
     if soup.html is not None and soup.html.get("lang"):
         metadata["language"] = str(soup.html["lang"])
-    metadata["ogLocaleAlternate"] = []
+    return {**metadata, "ogLocaleAlternate": [], **_facts(url, page)}
+
+
+def _facts(url: str, page: Fetched) -> dict[str, Any]:
     return {
-        **metadata,
         "scrapeId": str(uuid.uuid4()),
         "sourceURL": url,
         "url": page.url,
@@ -165,10 +167,8 @@ def _metadata(url: str, page: Fetched, soup: BeautifulSoup) -> dict[str, Any]:
 def synthetic_document(url: str) -> Document:
     """A document made from the address alone."""
     title = url.rsplit("/", 1)[-1] or url
-    page = Fetched(url, 200, "text/html; charset=utf-8", "")
-    soup = BeautifulSoup("", "html.parser")
     metadata = {"title": title, "description": f"Description of {title}", "language": "en"}
     return {
         "markdown": f"{title}\n{'=' * len(title)}\n\nSynthetic content of {url}",
-        "metadata": {**metadata, **_metadata(url, page, soup)},
+        "metadata": {**metadata, **_facts(url, Fetched(url, 200, "text/html; charset=utf-8", ""))},
     }

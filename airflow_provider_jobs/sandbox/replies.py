@@ -46,7 +46,7 @@ class Reply:
 
 def dumps(value: Any) -> bytes:
     """JSON as JavaScript writes it."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def express(value: Any, status: int = 200) -> Response:

@@ -42,6 +42,7 @@ class FirecrawlSettings(_Mergeable):
     server: str = "2026"
     cancel_reply: str = "status"
     cancel_delay: float = 0.0
+    end_delay: float = 0.0
     cancel_ignored: int = 0
     not_found_for: float = 0.0
     next_origin: str | None = None
