@@ -275,7 +275,10 @@ class AirflowCluster:
         wanted = {states} if isinstance(states, str) else set(states)
 
         def look() -> dict[str, Any] | None:
-            task = self.task(dag_id, run_id, task_id, map_index)
+            answer = self.api_raw("GET", self._task_path(dag_id, run_id, task_id, map_index))
+            if answer.status_code == 404:  # a mapped task is not there before it is expanded
+                return None
+            task: dict[str, Any] = answer.json()
             if task["state"] in wanted:
                 return task
             if task["state"] in TASK_IS_OVER:
