@@ -293,8 +293,7 @@ class FirecrawlApp:
                 "target": job.input[0] if job.input else None,
             }
             for job in reversed(self._world.firecrawl_jobs.values())
-            if job.created >= since and self._owns(request, job)
-            and query.get("endpoint") in (None, job.kind)
+            if job.created >= since and self._owns(request, job) and query.get("endpoint") in (None, job.kind)
         ]
         start = int(query.get("cursor") or 0)
         end = start + min(100, max(1, int(query.get("limit") or 50)))

@@ -134,6 +134,8 @@ class Sandbox:
 
     def start(self) -> Sandbox:
         """Start the servers and wait until they listen."""
+        self._ready.clear()
+        self._error = None
         self._thread = threading.Thread(target=self._run, name="airflow-provider-jobs-sandbox", daemon=True)
         self._thread.start()
         self._ready.wait()

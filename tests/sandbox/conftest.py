@@ -1,24 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
 
 from airflow_provider_jobs.sandbox import Sandbox
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Sandbox]:
-    with Sandbox(page_seconds=0.0) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(running: Sandbox) -> Sandbox:
-    running.control.reset()
-    return running
 
 
 class Http:
@@ -31,9 +18,7 @@ class Http:
     def __call__(self, method: str, path: str, json: Any = None, **more: Any) -> requests.Response:
         headers = {**self.headers, **more.pop("headers", {})}
         more.setdefault("timeout", 30)
-        return requests.request(
-            method, self.base + path, json=json, headers=headers, allow_redirects=False, **more
-        )
+        return requests.request(method, self.base + path, json=json, headers=headers, allow_redirects=False, **more)
 
 
 @pytest.fixture

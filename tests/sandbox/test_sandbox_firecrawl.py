@@ -115,9 +115,7 @@ def test_cancel_keeps_the_pages_in_work(sandbox: Sandbox, firecrawl: Any, start:
     assert (status["status"], status["completed"], len(status["data"])) == ("cancelled", 2, 2)
     errors = firecrawl("GET", f"/v1/batch/scrape/{job_id}/errors").json()["errors"]
     assert len(errors) == 6
-    assert {error["error"] for error in errors} == {
-        "(Internal server error) - Parent crawl/batch scrape was cancelled"
-    }
+    assert {error["error"] for error in errors} == {"(Internal server error) - Parent crawl/batch scrape was cancelled"}
     assert firecrawl("DELETE", f"/v1/batch/scrape/{job_id}").text == '{"status":"cancelled"}'
     shown = sandbox.control.job(job_id)
     assert (shown["deletes"], shown["cancelled_by_delete"]) == (2, True)
@@ -141,9 +139,7 @@ def test_cancel_of_a_completed_job(sandbox: Sandbox, firecrawl: Any, start: Any,
         ("empty", ""),
     ],
 )
-def test_cancel_replies(
-    sandbox: Sandbox, firecrawl: Any, start: Any, pages: Any, reply: str, body: str
-) -> None:
+def test_cancel_replies(sandbox: Sandbox, firecrawl: Any, start: Any, pages: Any, reply: str, body: str) -> None:
     sandbox.control.settings(firecrawl={"hold": True, "cancel_reply": reply, "cancel_ignored": 1})
     job_id = start(pages(1), until=None)
     assert firecrawl("DELETE", f"/v1/batch/scrape/{job_id}").text == body
@@ -251,9 +247,7 @@ def test_activity_finds_a_lost_job(sandbox: Sandbox, firecrawl: Any, start: Any,
     assert body["data"][0]["id"] == first
 
 
-def test_job_that_goes_on_and_job_that_is_gone(
-    sandbox: Sandbox, firecrawl: Any, start: Any, pages: Any
-) -> None:
+def test_job_that_goes_on_and_job_that_is_gone(sandbox: Sandbox, firecrawl: Any, start: Any, pages: Any) -> None:
     job_id = start(pages(1))
     sandbox.control.settings(firecrawl={"hold": True})
     sandbox.control.act(job_id, "append", urls=pages(2))
