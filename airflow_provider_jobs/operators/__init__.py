@@ -1,0 +1,1 @@
+"""Tasks that start, await, deliver and cancel jobs."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -277,15 +277,45 @@ def check_file_format(value: Any) -> str:
     raise InvalidInputError(f"file_format must be json or csv, not {value!r}")
 
 
-def file_name(link: str, number: int, ref: JobRef, file_format: str) -> str:
+def file_name(link: str, number: int, ref: JobRef, file_format: str, taken: Collection[str] = ()) -> str:
     """Return a safe name for a result file: the service's own where it can be used.
 
     :param number: place of the link, from 1.
+    :param taken: names that other files of the job have already.
     """
     given = unquote(urlsplit(link).path).rsplit("/", 1)[-1]
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}", given):
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}", given) and given not in taken:
         return given
     return f"{re.sub(r'[^A-Za-z0-9-]', '-', ref.job_id)}_{number}.{'csv' if file_format == 'csv' else 'txt'}"
+
+
+class RecordCounter:
+    """Counts the records of a result file as its lines go by.
+
+    A JSON file has a record a line, blank ones excepted. A CSV file has a header, and a record goes on while a quote is
+    open.
+    """
+
+    def __init__(self, file_format: str) -> None:
+        self._csv = file_format == "csv"
+        self._quoted = False
+        self._seen = 0
+
+    @property
+    def records(self) -> int:
+        """Records so far."""
+        return max(0, self._seen - 1) if self._csv else self._seen
+
+    def line(self, line: bytes) -> None:
+        """Count one line."""
+        if self._csv:
+            was_quoted = self._quoted
+            self._quoted ^= bool(line.count(b'"') % 2)
+            if self._quoted or (not was_quoted and not line.strip()):
+                return
+            self._seen += 1
+        elif line.strip():
+            self._seen += 1
 
 
 def check_file_reply(name: str, reply: Reply) -> None:

@@ -14,7 +14,6 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
-import certifi
 import requests.utils
 import tenacity
 
@@ -186,7 +185,7 @@ def _tls_context(endpoint: Endpoint) -> ssl.SSLContext:
         return context
     # The same authorities that requests trusts, so that worker and triggerer agree.
     given = endpoint.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    place = Path(given or certifi.where())
+    place = Path(given or requests.utils.DEFAULT_CA_BUNDLE_PATH)
     if place.is_dir():
         return ssl.create_default_context(capath=place)
     return ssl.create_default_context(cafile=place)

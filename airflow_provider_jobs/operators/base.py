@@ -1,0 +1,374 @@
+"""What all operators share that start a job: start, wait or defer, deliver, cancel."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from airflow.sdk import BaseOperator, conf
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+
+from airflow_provider_jobs.compat import FAIL_METHOD, Owner, own_state
+from airflow_provider_jobs.durations import seconds
+from airflow_provider_jobs.exceptions import (
+    InvalidInputError,
+    JobCancelledError,
+    JobFailedError,
+    JobKilledError,
+    JobNotCancelledError,
+    JobTimeoutError,
+    RemoteJobsError,
+    ResultIncompleteError,
+    TriggerEventError,
+)
+from airflow_provider_jobs.hooks.base import RemoteJobsHook, timed_out_text
+from airflow_provider_jobs.jobs.event import JobEvent, Outcome
+from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobState, JobStatus, JobSummary, StartedJob
+from airflow_provider_jobs.jobs.outcome import check_max_failed, shortfall
+from airflow_provider_jobs.jobs.progress import Progress
+from airflow_provider_jobs.operators.killing import Killer
+from airflow_provider_jobs.results import OutputFolder, ReturnValue, Sink
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+DAY = 24 * 3600.0
+DEFERRAL_MARGIN = 120.0
+"""Seconds between our deadline and Airflow's: Airflow's runs no code of ours in the triggerer and comes second."""
+
+
+class RemoteJobOperator(BaseOperator):
+    """Starts a job, waits for it, delivers its result; cancels it when the task is killed.
+
+    :param wait_for_completion: False starts the job, pushes its id and leaves it to others.
+    :param deferrable: wait in the triggerer; default from ``[operators] default_deferrable``.
+    :param poll_interval: the longest pause between two looks, in seconds or as timedelta. Default 30 s.
+    :param job_timeout: wall clock from the job's start, in seconds or as timedelta; then the job is cancelled and the
+        task fails. Default 24 h.
+    :param cancel_on_kill: False leaves the job running when the task is killed.
+    :param output_path: a folder on any object storage for the result; without it, the result is the return value, up
+        to 1 MiB of JSON.
+    :param max_failed: how many records may fail or be missing: a count (int), a share (float above 0, up to 1), or
+        None: none may be missing, and something must have come.
+    :param deliver_partial: deliver what a failed or cancelled job has, then fail.
+    :param check_options: False sends unknown keys of ``options`` as they are.
+    """
+
+    service: ClassVar[str]
+    fail_on_empty: bool = True
+
+    def __init__(
+        self,
+        *,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float | dt.timedelta = 30.0,
+        job_timeout: float | dt.timedelta = DAY,
+        cancel_on_kill: bool = True,
+        output_path: str | None = None,
+        max_failed: int | float | None = None,
+        deliver_partial: bool = False,
+        check_options: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = seconds(poll_interval, "poll_interval")
+        self.job_timeout = seconds(job_timeout, "job_timeout")
+        self.cancel_on_kill = cancel_on_kill
+        self.output_path = output_path
+        self.max_failed = check_max_failed(max_failed)
+        self.deliver_partial = deliver_partial
+        self.check_options = check_options
+        self._killer: Killer | None = None
+
+    # --- what a service adds ----------------------------------------------------------------------------------
+
+    @cached_property
+    def hook(self) -> RemoteJobsHook:
+        """The hook of the connection."""
+        raise NotImplementedError
+
+    @property
+    def conn_id(self) -> str:
+        """The connection's id."""
+        raise NotImplementedError
+
+    def build(self) -> JobSpec:
+        """Return the job that the rendered arguments describe.
+
+        :raises InvalidInputError: the service would refuse it or bill for nothing.
+        """
+        raise NotImplementedError
+
+    def name_job(self, job_id: str, api_version: str | None) -> JobRef:
+        """Return the name of a job of this operator."""
+        raise NotImplementedError
+
+    def deliver(self, job: StartedJob, status: JobStatus, sink: Sink) -> tuple[JobSummary, Sequence[dict[str, str]]]:
+        """Bring the result of a job that is over into a sink; return the counts and what failed, by name."""
+        raise NotImplementedError
+
+    # --- execute ----------------------------------------------------------------------------------------------
+
+    def execute(self, context: Context) -> Any:
+        """Start the job and see it through, or defer."""
+        with airflow_errors():
+            spec = self.build()
+            if self.output_path is not None:
+                self._folder(context).check()
+            self._killer = killer = Killer(self.hook, cancels=self.cancel_on_kill, log=self.log)
+            job = self.hook.start(spec, sleep=killer.sleep)
+            killer.owns(job)
+            with self._answerable(killer):
+                return self._go_on(context, job, killer)
+
+    def _go_on(self, context: Context, job: StartedJob, killer: Killer) -> Any:
+        killer.check()
+        ti = context["ti"]
+        ti.xcom_push(key="job_id", value=job.ref.job_id)
+        if job.ref.api_version:
+            ti.xcom_push(key="api_version", value=job.ref.api_version)
+        self.log.info("Started %s through connection %s", job.ref, self.conn_id)
+        if job.refused:
+            self.log.warning("%d inputs were refused: %s …", job.refused, ", ".join(job.refused_names[:5]))
+        if not self.wait_for_completion:
+            killer.disarm()
+            self.log.info("%s is handed over: it runs on when this task is over", job.ref)
+            return _handed_over(job)
+        if self.deferrable:
+            first = self._first_look(job)
+            if first is None or not first.state.is_over:
+                self._defer(context, job, killer)
+            return self._finish(context, job, first)
+        progress = Progress()
+
+        def saw(status: JobStatus) -> None:
+            line = progress.line(status, time.time())
+            if line:
+                self.log.info("%s: %s", job.ref, line)
+
+        status = self.hook.wait(
+            job, poll_interval=self.poll_interval, deadline=job.started_at + self.job_timeout, on_status=saw,
+            sleep=killer.sleep,
+        )  # fmt: skip
+        return self._finish(context, job, status)
+
+    def _first_look(self, job: StartedJob) -> JobStatus | None:
+        try:
+            return self.hook.look(job.ref)
+        except RemoteJobsError as error:
+            self.log.info("The first look at %s failed, the trigger goes on: %s", job.ref, error)
+            return None
+
+    def _defer(self, context: Context, job: StartedJob, killer: Killer) -> NoReturn:
+        # Lazy: an operator that does not defer needs no aiohttp.
+        from airflow_provider_jobs.triggers.job import JobTrigger
+
+        deadline = self._deadline(context, job)
+        trigger = JobTrigger(
+            conn_id=self.conn_id,
+            job=job.to_dict(),
+            owner=Owner.of(context).to_dict(),
+            deadline=deadline,
+            poll_interval=self.poll_interval,
+            cancel_on_kill=self.cancel_on_kill,
+        )
+        killer.check()
+        view = own_state(context)
+        if not view.exists or view.state != "running":
+            raise JobKilledError(f"the task is {view.state or 'gone'}: it was ended before it could wait for {job.ref}")
+        left = max(0.0, deadline - time.time()) + DEFERRAL_MARGIN
+        self.defer(
+            trigger=trigger,
+            method_name="execute_complete",
+            kwargs={"job": job.to_dict()},
+            timeout=dt.timedelta(seconds=left),
+        )
+        raise AssertionError("defer() does not return")
+
+    def _deadline(self, context: Context, job: StartedJob) -> float:
+        deadline = job.started_at + self.job_timeout
+        if self.execution_timeout is not None:
+            # Airflow does not enforce it while a task is deferred.
+            begun = context["ti"].start_date.timestamp()
+            deadline = min(deadline, begun + self.execution_timeout.total_seconds())
+        return deadline
+
+    # --- resumed ----------------------------------------------------------------------------------------------
+
+    def execute_complete(self, context: Context, event: Any = None, job: dict[str, Any] | None = None) -> Any:
+        """Go on after the trigger has fired."""
+        with airflow_errors():
+            started = StartedJob.from_dict(job) if job else self._job_of_this_try(context)
+            if started is None:
+                raise TriggerEventError("the task was resumed without a word of its job")
+            self._killer = killer = Killer(self.hook, cancels=self.cancel_on_kill, log=self.log)
+            killer.owns(started)
+            with self._answerable(killer):
+                return self._read_event(context, started, JobEvent.of(event, started.ref), killer)
+
+    def _read_event(self, context: Context, job: StartedJob, event: JobEvent, killer: Killer) -> Any:
+        if event.outcome is Outcome.OVER and event.status is not None:
+            return self._finish(context, job, event.status)
+        if event.cancelled:
+            killer.disarm()
+        told = "it was cancelled" if event.cancelled else "cancelling it failed"
+        if event.outcome is Outcome.TIMED_OUT:
+            raise JobTimeoutError(f"{timed_out_text(job, event.status, time.time())}; {told}")
+        error = f"{job.ref} could not be watched any more, {told}: {event.error}"
+        raise AirflowFailException(error) if event.permanent else RemoteJobsError(error)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """End the job first when Airflow cut the wait off, or when the trigger broke; then go on as usual."""
+        if next_method == FAIL_METHOD:
+            with airflow_errors():
+                self._end_unwatched_job(context)
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def _end_unwatched_job(self, context: Context) -> None:
+        job = self._job_of_this_try(context)
+        if job is not None:
+            killer = Killer(self.hook, cancels=True, log=self.log)
+            killer.owns(job)
+            killer.cancel_surely("Airflow ended the wait")
+
+    def _job_of_this_try(self, context: Context) -> StartedJob | None:
+        ti = context["ti"]
+        map_index = -1 if ti.map_index is None else ti.map_index
+
+        def pull(key: str) -> Any:
+            return ti.xcom_pull(task_ids=self.task_id, key=key, map_indexes=map_index)
+
+        job_id = pull("job_id")
+        if not job_id:
+            return None
+        return StartedJob(self.name_job(str(job_id), pull("api_version")), started_at=ti.start_date.timestamp())
+
+    # --- the end ----------------------------------------------------------------------------------------------
+
+    def _finish(self, context: Context, job: StartedJob, status: JobStatus) -> dict[str, Any]:
+        if self._killer is not None:
+            self._killer.disarm()
+        self.log.info("%s is over: %s", job.ref, status.describe())
+        if status.warning:
+            self.log.warning("%s says: %s", job.ref.service, status.warning)
+        problem = _end_error(job, status)
+        if problem is not None and not self.deliver_partial:
+            raise problem
+        summary, failed = self._deliver(context, job, status)
+        result = summary.to_dict()
+        if problem is not None:
+            raise type(problem)(f"{problem}; {summary.records} records were delivered{_where(summary)}")
+        short = shortfall(summary, asked=job.asked, max_failed=self.max_failed, fail_on_empty=self.fail_on_empty)
+        if short:
+            first = "; ".join(f"{entry['url']}: {entry['error']}" for entry in failed[:3])
+            raise ResultIncompleteError(f"{job.ref}: {short}{_where(summary)}" + (f". First: {first}" if first else ""))
+        if self._killer is not None:
+            self._killer.check()
+        return result
+
+    def _deliver(
+        self, context: Context, job: StartedJob, status: JobStatus
+    ) -> tuple[JobSummary, Sequence[dict[str, str]]]:
+        sink = self._sink(context, job.ref)
+        try:
+            summary, failed = self.deliver(job, status, sink)
+            summary.output.extend(sink.finish(summary, list(failed), job.ref))
+        except BaseException:
+            sink.discard()
+            raise
+        where = _where(summary)
+        self.log.info(
+            "Delivered %d records%s; %d failed, %d missing", summary.records, where, summary.failed, summary.missing
+        )
+        return summary, failed
+
+    def _sink(self, context: Context, ref: JobRef) -> Sink:
+        return self._folder(context) if self.output_path is not None else ReturnValue(ref)
+
+    def _folder(self, context: Context) -> OutputFolder:
+        return OutputFolder(self.output_path, Owner.of(context).to_dict())
+
+    # --- kill -------------------------------------------------------------------------------------------------
+
+    def on_kill(self) -> None:
+        """Cancel the job; called by Airflow in the middle of whatever ``execute`` is doing."""
+        if self._killer is not None:
+            self._killer.kill()
+
+    @contextmanager
+    def _answerable(self, killer: Killer) -> Iterator[None]:
+        """Whatever breaks after the start, the job is ended with it, unless it is over or was handed over."""
+        try:
+            yield
+        except TaskDeferred:
+            raise
+        except BaseException as error:
+            if killer.killed and not self.cancel_on_kill:
+                raise
+            try:
+                killer.cancel_surely(f"the task failed ({type(error).__name__})")
+            except JobNotCancelledError as problem:
+                # A retry would start a second job beside this one.
+                raise AirflowFailException(f"{error}; moreover, {problem}") from error
+            raise
+
+
+@contextmanager
+def airflow_errors() -> Iterator[None]:
+    """Turn permanent errors into the one that Airflow does not retry."""
+    try:
+        yield
+    except RemoteJobsError as error:
+        if error.permanent:
+            raise AirflowFailException(str(error)) from error
+        raise
+
+
+def is_literal(value: Any) -> bool:
+    """Whether a value is known when the DAG is read: no XCom, no template."""
+    if isinstance(value, str):
+        return "{{" not in value and "{%" not in value and "{#" not in value
+    if isinstance(value, dict):
+        return all(is_literal(part) for pair in value.items() for part in pair)
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(is_literal, value))
+    return value is None or isinstance(value, int | float | bool | bytes | dt.timedelta)
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise :class:`InvalidInputError` unless the condition holds."""
+    if not condition:
+        raise InvalidInputError(message)
+
+
+def _end_error(job: StartedJob, status: JobStatus) -> RemoteJobsError | None:
+    if status.state is JobState.SUCCEEDED:
+        return None
+    told = f"{job.ref} ended as {status.describe()}" + (f": {status.error}" if status.error else "")
+    if status.completed:
+        told += (
+            f". {status.completed} records can still be fetched from the service (deliver_partial=True delivers them)"
+        )
+    return JobCancelledError(told) if status.state is JobState.CANCELLED else JobFailedError(told)
+
+
+def _where(summary: JobSummary) -> str:
+    if not summary.output:
+        return ""
+    more = f" and {len(summary.output) - 1} more" if len(summary.output) > 1 else ""
+    return f" to {summary.output[0]}{more}"
+
+
+def _handed_over(job: StartedJob) -> dict[str, Any]:
+    summary = JobSummary(
+        service=job.ref.service, kind=job.ref.kind, job_id=job.ref.job_id, state=str(JobState.RUNNING), completed=None,
+        total=None, records=0, failed=job.refused, missing=0, credits_used=None,
+    )  # fmt: skip
+    return summary.to_dict()

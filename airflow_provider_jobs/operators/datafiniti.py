@@ -1,0 +1,230 @@
+"""Operators of Datafiniti."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+from airflow.sdk import BaseOperator
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from airflow_provider_jobs.hooks.datafiniti import DatafinitiHook, job_ref
+from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobStatus, JobSummary, StartedJob
+from airflow_provider_jobs.operators.base import RemoteJobOperator, airflow_errors, is_literal
+from airflow_provider_jobs.operators.cancelling import cancel_job
+from airflow_provider_jobs.results import LARGEST_RETURN_VALUE, OutputFolder, Sink
+from airflow_provider_jobs.services.datafiniti import (
+    DatafinitiService,
+    RecordCounter,
+    check_data_type,
+    check_file_format,
+    file_name,
+)
+from airflow_provider_jobs.transport.files import FileTransport, is_worth_another_try
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+FILE_ATTEMPTS = 5
+
+
+class DatafinitiDownloadOperator(RemoteJobOperator):
+    """Downloads the records that match a query, in one Datafiniti job.
+
+    :param data_type: ``businesses``, ``products``, ``properties`` or ``people``.
+    :param query: what to look for, such as ``categories:hotels AND country:US``.
+    :param num_records: the most records to download and pay for. Required, because the service takes and bills
+        everything that matches without it.
+    :param allow_all_records: do just that when ``num_records`` is not given.
+    :param file_format: ``json`` or ``csv``.
+    :param view: name of a view, or a list of fields.
+    :param fail_on_empty: fail when no record matches.
+    :param options: further keys of the request body in Datafiniti's own spelling.
+    :param datafiniti_conn_id: the Airflow connection.
+
+    The other arguments are those of :class:`RemoteJobOperator`. Returns the summary of the job; see the documentation.
+    """
+
+    template_fields: Sequence[str] = (
+        "datafiniti_conn_id",
+        "data_type",
+        "query",
+        "num_records",
+        "file_format",
+        "view",
+        "options",
+        "output_path",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json"}
+    ui_color = "#d9ecff"
+    service = "datafiniti"
+
+    def __init__(
+        self,
+        *,
+        data_type: str,
+        query: str,
+        num_records: int | str | None = None,
+        allow_all_records: bool = False,
+        file_format: str = "json",
+        view: str | list[Any] | None = None,
+        fail_on_empty: bool = False,
+        options: dict[str, Any] | None = None,
+        datafiniti_conn_id: str = DatafinitiHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.data_type = data_type
+        self.query = query
+        self.num_records = num_records
+        self.allow_all_records = allow_all_records
+        self.file_format = file_format
+        self.view = view
+        self.fail_on_empty = fail_on_empty
+        self.options = options
+        self.datafiniti_conn_id = datafiniti_conn_id
+        self._check_literals()
+
+    def _check_literals(self) -> None:
+        if is_literal(self.data_type):
+            check_data_type(self.data_type)
+        if is_literal(self.num_records):
+            DatafinitiService.check_num_records(self.num_records, allow_all_records=self.allow_all_records)
+        if is_literal(self.file_format):
+            check_file_format(self.file_format)
+        if is_literal(self.options):
+            DatafinitiService.check_download_options(self.options, check_names=self.check_options)
+
+    @cached_property
+    def hook(self) -> DatafinitiHook:
+        """The hook of the connection."""
+        return DatafinitiHook(self.datafiniti_conn_id)
+
+    @property
+    def conn_id(self) -> str:
+        """The connection's id."""
+        return self.datafiniti_conn_id
+
+    def build(self) -> JobSpec:
+        """Return the download that the rendered arguments describe."""
+        return self.hook.service.download(
+            self.data_type,
+            self.query,
+            self.num_records,
+            file_format=self.file_format,
+            view=self.view,
+            allow_all_records=self.allow_all_records,
+            options=self.options,
+            check_names=self.check_options,
+        )
+
+    def name_job(self, job_id: str, api_version: str | None) -> JobRef:
+        """Return the name of a download."""
+        return job_ref(job_id)
+
+    def deliver(self, job: StartedJob, status: JobStatus, sink: Sink) -> tuple[JobSummary, Sequence[dict[str, str]]]:
+        """Bring all result files into a sink and compare their rows with what the service counted."""
+        status = self._with_links(job, status)
+        file_format = check_file_format(self.file_format)
+        records = 0
+        names: set[str] = set()
+        with self.hook.file_conn() as files:
+            for number, link in enumerate(status.links, 1):
+                name = file_name(link, number, job.ref, file_format, names)
+                names.add(name)
+                records += self._deliver_file(files, link, name, file_format, sink)
+        summary = JobSummary(
+            service=self.service,
+            kind=job.ref.kind,
+            job_id=job.ref.job_id,
+            state=str(status.state),
+            completed=status.completed,
+            total=status.total,
+            records=records,
+            failed=0,
+            missing=max(0, (status.completed or 0) - records),
+            credits_used=status.credits_used,
+            data=sink.data,
+        )
+        return summary, []
+
+    def _with_links(self, job: StartedJob, status: JobStatus) -> JobStatus:
+        # A trigger's event carries no links, they are secrets. The state that ended the wait stands.
+        if status.links:
+            return status
+        return dataclasses.replace(status, links=self.hook.look(job.ref).links)
+
+    def _deliver_file(self, files: FileTransport, link: str, name: str, file_format: str, sink: Sink) -> int:
+        retrying = Retrying(
+            retry=retry_if_exception(is_worth_another_try),
+            stop=stop_after_attempt(FILE_ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.5, max=20),
+            reraise=True,
+        )
+        if isinstance(sink, OutputFolder):
+            return retrying(_store, files, link, name, file_format, sink)
+        records = retrying(_read, files, link, name, file_format)
+        for record in records:
+            sink.add(record)
+        return len(records)
+
+
+class DatafinitiCancelDownloadOperator(BaseOperator):
+    """Cancels a Datafiniti download by its id, and makes sure of it. What it has so far is kept and billed.
+
+    A download that is over or unknown is success with a log line, unless ``fail_if_over``.
+
+    :param download_id: the download's id.
+    :param fail_if_over: fail when there was nothing left to cancel.
+    :param datafiniti_conn_id: the Airflow connection.
+    """
+
+    template_fields: Sequence[str] = ("datafiniti_conn_id", "download_id")
+
+    def __init__(
+        self,
+        *,
+        download_id: str | int,
+        fail_if_over: bool = False,
+        datafiniti_conn_id: str = DatafinitiHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.download_id = download_id
+        self.fail_if_over = fail_if_over
+        self.datafiniti_conn_id = datafiniti_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Cancel the download."""
+        with airflow_errors():
+            hook = DatafinitiHook(self.datafiniti_conn_id)
+            return cancel_job(hook, job_ref(self.download_id), fail_if_over=self.fail_if_over, log=self.log)
+
+
+def _store(files: FileTransport, link: str, name: str, file_format: str, folder: OutputFolder) -> int:
+    counter = RecordCounter(file_format)
+    with folder.file(name) as writer:
+        for line in files.lines(link, name):
+            writer.write(line)
+            counter.line(line)
+        writer.part.records = counter.records
+    return counter.records
+
+
+def _read(files: FileTransport, link: str, name: str, file_format: str) -> list[bytes]:
+    """Return the records of a file as JSON, and no more of them than a return value can hold."""
+    lines, size = [], 0
+    for line in files.lines(link, name):
+        lines.append(line)
+        size += len(line)
+        if size > 2 * LARGEST_RETURN_VALUE:
+            break
+    if file_format == "json":
+        return [line.strip() for line in lines if line.strip()]
+    csv.field_size_limit(2 * LARGEST_RETURN_VALUE)
+    rows = csv.DictReader(line.decode("utf-8-sig" if place == 0 else "utf-8") for place, line in enumerate(lines))
+    return [msgspec.json.encode(row) for row in rows]

@@ -1,0 +1,160 @@
+"""What the sensors of all services share."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue, conf
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
+
+from airflow_provider_jobs.compat import Owner
+from airflow_provider_jobs.exceptions import RemoteJobsError
+from airflow_provider_jobs.hooks.base import RemoteJobsHook, timed_out_text
+from airflow_provider_jobs.jobs.event import JobEvent, Outcome
+from airflow_provider_jobs.jobs.model import JobRef, JobState, JobStatus, StartedJob
+from airflow_provider_jobs.jobs.progress import Progress
+from airflow_provider_jobs.jobs.verdict import GiveUp, Over, Watch
+from airflow_provider_jobs.operators.base import DEFERRAL_MARGIN, airflow_errors
+from airflow_provider_jobs.operators.killing import Killer
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class RemoteJobSensor(BaseSensorOperator):
+    """Waits until a job is over. Never cancels it, unless asked to.
+
+    A job that failed or was cancelled fails the sensor without a retry (or skips it, with ``soft_fail``).
+
+    :param poke_interval: the longest pause between two looks, in seconds or as timedelta. Default 60 s.
+    :param deferrable: wait in the triggerer; default from ``[operators] default_deferrable``.
+    :param cancel_on_kill: cancel the job when a user ends the sensor. In reschedule mode no code runs between two
+        looks, so a kill there cancels nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        cancel_on_kill: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.deferrable = deferrable
+        self.cancel_on_kill = cancel_on_kill
+        self._killer: Killer | None = None
+        self._watch: Watch | None = None
+        self._progress = Progress()
+
+    def make_hook(self) -> RemoteJobsHook:
+        """Return the hook of the connection."""
+        raise NotImplementedError
+
+    def name_job(self, hook: RemoteJobsHook) -> JobRef:
+        """Return the name of the job to wait for."""
+        raise NotImplementedError
+
+    def execute(self, context: Context) -> Any:
+        """Wait for the job, here or in the triggerer."""
+        with airflow_errors():
+            hook = self.make_hook()
+            job = StartedJob(self.name_job(hook), started_at=time.time())
+            if self.cancel_on_kill:
+                self._killer = Killer(hook, cancels=True, log=self.log)
+                self._killer.owns(job)
+            if self.deferrable:
+                self._defer_unless_over(context, hook, job)
+        return super().execute(context)
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look at the job once."""
+        with airflow_errors():
+            if self._killer is not None:
+                self._killer.check()
+            hook = self.make_hook()
+            ref = self.name_job(hook)
+            if self._watch is None:
+                self._watch = Watch(
+                    started_at=time.time(), deadline=None, poll_interval=self.poke_interval, floor=hook.service.floor
+                )
+            try:
+                status = hook.look(ref)
+            except RemoteJobsError as error:
+                verdict = self._watch.missed(error, time.time())
+                if isinstance(verdict, GiveUp):
+                    raise
+                self.log.warning("A look at %s failed, it is tried again: %s", ref, error)
+                return PokeReturnValue(is_done=False)
+            line = self._progress.line(status, time.time())
+            if line:
+                self.log.info("%s: %s", ref, line)
+            if isinstance(self._watch.saw(status, time.time()), Over):
+                return PokeReturnValue(is_done=True, xcom_value=ended(ref, status))
+            return PokeReturnValue(is_done=False)
+
+    def _defer_unless_over(self, context: Context, hook: RemoteJobsHook, job: StartedJob) -> None:
+        if self.poke(context).is_done:
+            return
+        self._defer(context, hook, job)
+
+    def _defer(self, context: Context, hook: RemoteJobsHook, job: StartedJob) -> NoReturn:
+        # Lazy: a sensor that does not defer needs no aiohttp.
+        from airflow_provider_jobs.triggers.job import JobTrigger
+
+        context["ti"].xcom_push(key="job_id", value=job.ref.job_id)
+        timeout = float(self.timeout)
+        trigger = JobTrigger(
+            conn_id=hook.conn_id,
+            job=job.to_dict(),
+            owner=Owner.of(context).to_dict(),
+            deadline=job.started_at + timeout,
+            poll_interval=self.poke_interval,
+            cancel_on_kill=self.cancel_on_kill,
+            cancel_at_deadline=False,
+        )
+        self.defer(
+            trigger=trigger,
+            method_name="execute_complete",
+            kwargs={"job": job.to_dict()},
+            timeout=dt.timedelta(seconds=timeout + DEFERRAL_MARGIN),
+        )
+        raise AssertionError("defer() does not return")
+
+    def execute_complete(self, context: Context, event: Any = None, job: dict[str, Any] | None = None) -> Any:
+        """Go on after the trigger has fired."""
+        with airflow_errors():
+            started = StartedJob.from_dict(job or {"ref": self.name_job(self.make_hook()).to_dict(), "started_at": 0})
+            found = JobEvent.of(event, started.ref)
+            if found.outcome is Outcome.OVER and found.status is not None:
+                return ended(found.job, found.status)
+            if found.outcome is Outcome.TIMED_OUT:
+                raise AirflowSensorTimeout(f"{timed_out_text(started, found.status, time.time())}; it was left running")
+            error = f"{found.job} could not be watched any more: {found.error}"
+            raise AirflowFailException(error) if found.permanent else RemoteJobsError(error)
+
+    def on_kill(self) -> None:
+        """Cancel the job, where that was asked for."""
+        if self._killer is not None:
+            self._killer.kill()
+
+
+def ended(ref: JobRef, status: JobStatus) -> dict[str, Any]:
+    """Return what a sensor hands on about a job that succeeded.
+
+    :raises AirflowFailException: the job failed or was cancelled.
+    """
+    if status.state is not JobState.SUCCEEDED:
+        raise AirflowFailException(
+            f"{ref} ended as {status.describe()}" + (f": {status.error}" if status.error else "")
+        )
+    return {
+        "service": ref.service,
+        "kind": ref.kind,
+        "job_id": ref.job_id,
+        "state": str(status.state),
+        "completed": status.completed,
+        "total": status.total,
+        "credits_used": status.credits_used,
+    }

@@ -1,0 +1,183 @@
+"""One trigger for the jobs of every service."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_jobs.compat import Owner, OwnerView, ask_owner
+from airflow_provider_jobs.exceptions import RemoteJobsError
+from airflow_provider_jobs.hooks.base import RemoteJobsHook
+from airflow_provider_jobs.hooks.registry import hook_for
+from airflow_provider_jobs.jobs.event import JobEvent, Outcome
+from airflow_provider_jobs.jobs.model import StartedJob
+from airflow_provider_jobs.jobs.progress import Progress
+from airflow_provider_jobs.jobs.verdict import GiveUp, Over, TimedOut, Wait, Watch
+from airflow_provider_jobs.transport.asynchronous import AsyncTransport
+
+FORMAT = 1
+ASK_TIMEOUT = 8.0
+"""Seconds for a question to Airflow at kill time; the first one of a fresh triggerer takes several."""
+KILL_PAUSES = (0.5, 1.0, 2.0, 4.0)
+"""Seconds between the attempts of a cancel at kill time. A stopping triggerer waits about twenty for its threads."""
+
+
+class JobTrigger(BaseTrigger):
+    """Waits in the triggerer until a job is over, or its deadline passes.
+
+    The arguments are plain JSON without a secret, and the wait can be taken up from them by any triggerer at any time.
+
+    :param conn_id: the Airflow connection.
+    :param job: a :class:`StartedJob` as plain JSON.
+    :param owner: the task instance that started the job, as plain JSON; needed to cancel on a kill.
+    :param deadline: wall-clock end of the wait in seconds since the epoch, or None.
+    :param poll_interval: the longest pause between two looks, in seconds.
+    :param cancel_on_kill: whether a user's kill of the task cancels the job.
+    :param cancel_at_deadline: whether the deadline does.
+    :param format: version of these arguments, as stored.
+    """
+
+    def __init__(
+        self,
+        *,
+        conn_id: str,
+        job: Mapping[str, Any],
+        owner: Mapping[str, Any] | None = None,
+        deadline: float | None = None,
+        poll_interval: float = 30.0,
+        cancel_on_kill: bool = True,
+        cancel_at_deadline: bool = True,
+        format: int = FORMAT,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.conn_id = conn_id
+        self.job = StartedJob.from_dict(job)
+        self.owner = Owner.from_dict(owner) if owner else None
+        self.deadline = deadline
+        self.poll_interval = poll_interval
+        self.cancel_on_kill = cancel_on_kill
+        self.cancel_at_deadline = cancel_at_deadline
+        self.format = format
+        self._fired = False
+        self._hook: RemoteJobsHook | None = None
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class and its arguments as plain JSON."""
+        return (
+            "airflow_provider_jobs.triggers.job.JobTrigger",
+            {
+                "conn_id": self.conn_id,
+                "job": self.job.to_dict(),
+                "owner": self.owner.to_dict() if self.owner else None,
+                "deadline": self.deadline,
+                "poll_interval": self.poll_interval,
+                "cancel_on_kill": self.cancel_on_kill,
+                "cancel_at_deadline": self.cancel_at_deadline,
+                "format": self.format,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and yield one event."""
+        event = await self._wait()
+        self._fired = True
+        yield TriggerEvent(event.to_payload())  # type: ignore[no-untyped-call]
+
+    async def _wait(self) -> JobEvent:
+        # The connection is read first, also for the kill: a fresh triggerer needs seconds for its first question.
+        self._hook = hook = hook_for(self.job.ref.service, self.conn_id)
+        try:
+            await hook.aendpoint()
+            async with hook.aconn() as transport:
+                verdict = await self._watch(hook, transport)
+        except RemoteJobsError as error:
+            verdict = GiveUp(error)
+        ref = self.job.ref
+        if isinstance(verdict, Over):
+            self.log.info("%s is over: %s", ref, verdict.status.describe())
+            return JobEvent(Outcome.OVER, ref, verdict.status)
+        if isinstance(verdict, TimedOut):
+            cancelled = self.cancel_at_deadline and await self._cancel_in_thread("its deadline has passed")
+            return JobEvent(Outcome.TIMED_OUT, ref, verdict.status, cancelled=cancelled)
+        lost = verdict.error
+        cancelled = self.cancel_at_deadline and await self._cancel_in_thread("it cannot be watched any more")
+        return JobEvent(Outcome.GAVE_UP, ref, error=str(lost), permanent=lost.permanent, cancelled=cancelled)
+
+    async def _watch(self, hook: RemoteJobsHook, transport: AsyncTransport) -> Over | TimedOut | GiveUp:
+        progress = Progress()
+        watch = Watch(
+            started_at=self.job.started_at, deadline=self.deadline, poll_interval=self.poll_interval,
+            floor=hook.service.floor,
+        )  # fmt: skip
+        while True:
+            verdict: Wait | Over | TimedOut | GiveUp
+            try:
+                status = await transport.run(hook.service.look(self.job.ref))
+            except RemoteJobsError as error:
+                verdict = watch.missed(error, time.time())
+                self.log.warning("A look at %s failed: %s", self.job.ref, error)
+            else:
+                verdict = watch.saw(status, time.time())
+                line = progress.line(status, time.time())
+                if line:
+                    self.log.info("%s: %s", self.job.ref, line)
+            if not isinstance(verdict, Wait):
+                return verdict
+            await asyncio.sleep(verdict.seconds)
+
+    async def on_kill(self) -> None:
+        """Cancel the job because a user ended the task, after making sure that this is what happened.
+
+        Airflow aborts this coroutine about a second after it began, and a stopping triggerer waits only for threads of
+        the loop's default executor: the work is done in one of those.
+        """
+        if self._fired or not self.cancel_on_kill:
+            return
+        loop = asyncio.get_running_loop()
+        await asyncio.shield(loop.run_in_executor(None, self._kill, loop))
+
+    def _kill(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._read_connection(loop)
+        if self._is_still_owned(loop):
+            self.log.info("%s is left running: it was handed over, not killed", self.job.ref)
+            return
+        self._cancel("the task was killed")
+
+    def _read_connection(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Only when the kill came before run() got that far. A thread of the triggerer must not ask synchronously.
+        if self._hook is None:
+            self._hook = hook_for(self.job.ref.service, self.conn_id)
+        try:
+            asyncio.run_coroutine_threadsafe(self._hook.aendpoint(), loop).result(ASK_TIMEOUT)
+        except Exception as error:
+            self.log.error("The connection %s could not be read: %s", self.conn_id, error)
+
+    def _is_still_owned(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether the owner still waits for this very job: then another triggerer took over, and nobody killed it."""
+        if self.owner is None:
+            return False
+        try:
+            view: OwnerView = ask_owner(loop, self.owner, ASK_TIMEOUT)
+        except Exception as error:
+            self.log.warning("Airflow could not be asked about the owner of %s (%s)", self.job.ref, error)
+            return False
+        return view.exists and view.state == "deferred" and view.job_id == self.job.ref.job_id
+
+    async def _cancel_in_thread(self, why: str) -> bool:
+        loop = asyncio.get_running_loop()
+        return await asyncio.shield(loop.run_in_executor(None, self._cancel, why))
+
+    def _cancel(self, why: str) -> bool:
+        """Cancel the job from a thread; return whether it is over. Never raises."""
+        try:
+            hook = self._hook or hook_for(self.job.ref.service, self.conn_id)
+            outcome = hook.cancel(self.job.ref, pauses=KILL_PAUSES)
+        except Exception as error:
+            self.log.error("%s may still run; cancelling it because %s failed: %s", self.job.ref, why, error)
+            return False
+        self.log.info("Cancelled because %s: %s", why, outcome.note)
+        return True
