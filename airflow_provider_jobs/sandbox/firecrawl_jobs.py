@@ -240,7 +240,10 @@ class FirecrawlJob:
     @property
     def expired(self) -> bool:
         """Whether the record has not been asked for in 24 h."""
-        base = (self.ended or self.created) if self.record_gone else self.last_seen
+        if not self.done:
+            return False
+        ended = self.ended or self.created
+        base = ended if self.record_gone else max(ended, self.last_seen)
         return self._world.clock.now() > base + DAY
 
     @property

@@ -5,19 +5,34 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "pagination": ("current", "A", "B", "C"),
+    "server": ("2026", "2025"),
+    "cancel_reply": ("status", "message", "empty"),
+    "wire": ("w2", "w1", "w3"),
+    "cancel_body": ("object", "message", "empty"),
+    "error_family": ("e1", "e2", "nonjson"),
+    "zero_match": ("completed_empty", "400", "404_nonjson", "stuck"),
+    "delete_terminal": ("object", "400"),
+    "bad_token_status": (401, 400),
+}
+
 
 class UnknownSetting(ValueError):
-    """A setting that does not exist."""
+    """A setting, or a value of one, that does not exist."""
 
 
 @dataclass
 class _Mergeable:
     def merge(self, changes: dict[str, Any]) -> None:
-        """Take over the given values; a name that does not exist changes nothing at all."""
+        """Take over the given values; a mistake in one of them changes nothing at all."""
         known = {item.name for item in fields(self)}
         unknown = sorted(set(changes) - known)
         if unknown:
             raise UnknownSetting(f"unknown settings {unknown}; known are {sorted(known)}")
+        for name, value in changes.items():
+            if name in CHOICES and value not in CHOICES[name]:
+                raise UnknownSetting(f"{name} is one of {list(CHOICES[name])}, not {value!r}")
         for name, value in changes.items():
             setattr(self, name, value)
 

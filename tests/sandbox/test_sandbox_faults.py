@@ -231,6 +231,7 @@ def test_control_refuses_what_it_does_not_know(sandbox: Sandbox) -> None:
     control = sandbox.control
     for call in (
         lambda: control.settings(firecrawl={"nope": 1}),
+        lambda: control.settings(firecrawl={"hold": True, "pagination": "D"}),
         lambda: control.fault("firecrawl", "nope"),
         lambda: control.fault("nope", "500"),
         lambda: control.job("nope"),
@@ -238,6 +239,7 @@ def test_control_refuses_what_it_does_not_know(sandbox: Sandbox) -> None:
     ):
         with pytest.raises(ControlError):
             call()
+    assert control.settings()["firecrawl"]["hold"] is False
     with pytest.raises(AssertionError, match="last value was 0"):
         control.wait_for(lambda: 0, timeout=0.05)
 

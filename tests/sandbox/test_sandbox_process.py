@@ -75,6 +75,17 @@ def test_neither_airflow_nor_requests_is_imported() -> None:
     assert done.stdout == "[]\n"
 
 
+def test_a_kept_connection_is_quick() -> None:
+    with Sandbox() as sandbox, requests.Session() as session:
+        times = []
+        for _ in range(10):
+            begun = time.monotonic()
+            session.get(f"{sandbox.urls['firecrawl']}/v1/crawl/active", timeout=30)
+            times.append(time.monotonic() - begun)
+        # An answer that waits for the acknowledgement of its own headers takes 40 ms.
+        assert min(times[1:]) < 0.03
+
+
 def test_two_at_once_know_nothing_of_each_other() -> None:
     with Sandbox(page_seconds=0) as first, Sandbox(page_seconds=0) as second:
         requests.get(f"{first.urls['firecrawl']}/v1/crawl/active", timeout=30)
