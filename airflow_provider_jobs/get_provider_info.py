@@ -109,7 +109,7 @@ def _datafiniti() -> dict[str, Any]:
         "conn-fields": {
             "auth": {
                 "label": "Authentication",
-                "description": "token: the password is the API token. login: e-mail and password are exchanged for one.",
+                "description": "token: the password is the API token. login: e-mail and password obtain one.",
                 "schema": {"type": ["string", "null"], "enum": ["token", "login"], "default": "token"},
             },
             **_COMMON_FIELDS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import time
 from collections.abc import Iterator, Sequence
@@ -279,7 +280,7 @@ class RemoteJobOperator(BaseOperator):
         sink = self._sink(context, job.ref)
         try:
             summary, failed = self.deliver(job, status, sink)
-            summary.output.extend(sink.finish(summary, list(failed), job.ref))
+            summary = dataclasses.replace(summary, output=sink.finish(summary, list(failed), job.ref))
         except BaseException:
             sink.discard()
             raise

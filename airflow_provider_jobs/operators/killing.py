@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from typing import Any
 
 from airflow_provider_jobs.exceptions import JobKilledError, JobNotCancelledError, RemoteJobsError
 from airflow_provider_jobs.hooks.base import RemoteJobsHook
 from airflow_provider_jobs.jobs.model import StartedJob
 
-JOIN_TIMEOUT = 4.0
+HANDLER_TIME = 4.0
 """Seconds that the signal handler waits for the cancel; Airflow sends SIGKILL five seconds after SIGTERM."""
+SLICE = 0.2
+"""Seconds after which a wait notices a kill."""
 
 
 class Killer:
     """Knows the job that a running task owns, and ends it when it must be ended.
 
-    Airflow's signal handler runs ``on_kill`` on the main thread, in the middle of anything: it must not use a
-    connection pool, a lock or a log that the interrupted code may hold. The DELETE is therefore sent by a thread with a
-    session of its own, and the handler only waits for it.
+    Airflow's signal handler runs ``on_kill`` on the main thread, in the middle of anything: it must not touch a
+    connection pool, a log or any lock, because the interrupted code may hold it. So a thread with a session of its own
+    stands by from the start of the job on, and the handler only writes a byte and waits for it.
 
     :param cancels: whether a kill cancels the job.
     """
@@ -28,18 +32,25 @@ class Killer:
         self._cancels = cancels
         self._log = log
         self._job: StartedJob | None = None
-        self._stop = threading.Event()
+        self._wake: int | None = None
+        self._answered = False
         self.killed = False
 
     def owns(self, job: StartedJob) -> None:
         """Take charge of a job that has just been started, or that a resumed task came back to."""
         # Read now: a signal handler must not ask Airflow for a connection.
-        _ = self._hook.endpoint
+        _ = self._hook.credentials
+        if self._cancels:
+            listen, self._wake = os.pipe()
+            threading.Thread(target=self._stand_by, args=(listen, job), name="cancel-job", daemon=True).start()
         self._job = job
 
     def disarm(self) -> None:
         """The job is over or somebody else's now: nothing ends it any more."""
         self._job = None
+        if self._wake is not None:
+            wake, self._wake = self._wake, None
+            os.close(wake)
 
     def check(self) -> None:
         """Raise when the task has been killed.
@@ -50,29 +61,43 @@ class Killer:
             raise JobKilledError("the task was told to stop")
 
     def sleep(self, seconds: float) -> None:
-        """Wait, and end the wait at once when the task is killed.
+        """Wait, and end the wait when the task is killed.
+
+        In slices, because an Event's lock is not safe against a signal handler that sets it.
 
         :raises JobKilledError: it was.
         """
-        self._stop.wait(seconds)
+        end = time.monotonic() + seconds
         self.check()
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(SLICE, left))
+            self.check()
 
     def kill(self) -> None:
-        """Note the kill and send one DELETE. For the signal handler: no log, no lock, bounded in time."""
+        """Note the kill and have one DELETE sent. For the signal handler: no log, no lock, bounded in time."""
         self.killed = True
-        self._stop.set()
-        if self._job is None or not self._cancels:
+        if self._job is None or self._wake is None:
             return
-        thread = threading.Thread(target=self._delete, args=(self._job,), name="cancel-job", daemon=True)
-        thread.start()
-        thread.join(JOIN_TIMEOUT)
+        os.write(self._wake, b"!")
+        end = time.monotonic() + HANDLER_TIME
+        while not self._answered and time.monotonic() < end:
+            time.sleep(0.02)
+
+    def _stand_by(self, listen: int, job: StartedJob) -> None:
+        try:
+            if os.read(listen, 1):
+                self._delete(job)
+        finally:
+            os.close(listen)
 
     def _delete(self, job: StartedJob) -> None:
         try:
             self._hook.cancel_quickly(job.ref)
         except RemoteJobsError as error:
+            self._answered = True
             self._log.error("The kill could not cancel %s: %s", job.ref, error)
         else:
+            self._answered = True
             self._log.info("The task was killed: asked %s to cancel %s", self._hook.service.label, job.ref)
 
     def cancel_surely(self, why: str) -> None:

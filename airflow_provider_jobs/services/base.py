@@ -124,7 +124,6 @@ class KindInfo:
     """What a service can do with one kind of job."""
 
     cancellable: bool = True
-    ask_unit: str = "records"
 
 
 class Service(Protocol):

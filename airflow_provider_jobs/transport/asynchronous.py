@@ -17,12 +17,19 @@ import aiohttp
 import requests.utils
 import tenacity
 
-from airflow_provider_jobs.exceptions import RedirectRefusedError, RemoteJobsError, TlsError, TransportError
+from airflow_provider_jobs.exceptions import (
+    RateLimitedError,
+    RedirectRefusedError,
+    RemoteJobsError,
+    TlsError,
+    TransportError,
+)
 from airflow_provider_jobs.services.base import Flow, Pause, Reply, Request
 from airflow_provider_jobs.transport.blocking import LIGHT
+from airflow_provider_jobs.transport.budget import Budget
 from airflow_provider_jobs.transport.credentials import Credentials
 from airflow_provider_jobs.transport.endpoint import Endpoint
-from airflow_provider_jobs.transport.policy import Policy, is_transient
+from airflow_provider_jobs.transport.policy import Policy, is_transient, told
 from airflow_provider_jobs.transport.redirects import MOST_REDIRECTS, next_address
 
 T = TypeVar("T")
@@ -45,6 +52,7 @@ class AsyncTransport:
         self._session = session
         self._proxy = endpoint.proxy or environment_proxy(endpoint.base_url)
         self._tls: ssl.SSLContext | bool | None = None if endpoint.base_url.startswith("https:") else False
+        self._budget = Budget(endpoint.max_requests_per_minute)
         self._opening = asyncio.Lock()
         self._login = asyncio.Lock()
 
@@ -81,12 +89,17 @@ class AsyncTransport:
         return await retrying(self._send_once, request)
 
     async def _send_once(self, request: Request) -> Reply:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(self._budget.reserve(loop.time()))
         token = await self._token()
         reply = await self._exchange(request, token)
         if self._credentials.renew_after(reply, token):
             reply = await self._exchange(request, await self._token())
         if is_transient(reply):
-            raise self._credentials.service_error(request, reply)
+            error = self._credentials.service_error(request, reply)
+            if isinstance(error, RateLimitedError):
+                self._budget.hold(loop.time(), told(error) or 0.0)
+            raise error
         return reply
 
     async def _token(self) -> str | None:

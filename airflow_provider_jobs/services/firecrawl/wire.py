@@ -52,7 +52,7 @@ class FirecrawlService:
     name = "firecrawl"
     label = "Firecrawl"
     floor = 1.0
-    kinds: Mapping[str, KindInfo] = {"batch_scrape": KindInfo(ask_unit="URLs"), "crawl": KindInfo()}
+    kinds: Mapping[str, KindInfo] = {"batch_scrape": KindInfo(), "crawl": KindInfo()}
 
     def batch_scrape(self, urls: Any, *, api_version: str, options: Any = None, check_names: bool = True) -> JobSpec:
         """Return the batch scrape of some pages.
