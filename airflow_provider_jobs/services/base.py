@@ -168,6 +168,11 @@ def encode_json(value: Any) -> bytes:
     return msgspec.json.encode(value)
 
 
+def items(value: Any) -> list[Any]:
+    """Return a JSON value that should be a list; nothing when it is something else."""
+    return value if isinstance(value, list) else []
+
+
 def snippet(text: str, limit: int = 200) -> str:
     """Return the beginning of a text on one line."""
     flat = " ".join(text.split())
@@ -194,7 +199,7 @@ def leading_fields(text: str) -> dict[str, Any] | None:
             value, position = _DECODER.raw_decode(text, _skip_space(text, position + 1))
             position = _skip_space(text, position)
             follower = text[position : position + 1]
-            if follower:
+            if follower and follower in ",}":
                 found[key] = value
             if follower != ",":
                 return found

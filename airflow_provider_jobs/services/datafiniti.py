@@ -18,7 +18,7 @@ from airflow_provider_jobs.exceptions import (
     UnexpectedReplyError,
 )
 from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobState, JobStatus, StartedJob
-from airflow_provider_jobs.services.base import Flow, KindInfo, Purpose, Reply, Request
+from airflow_provider_jobs.services.base import Flow, KindInfo, Purpose, Reply, Request, items
 from airflow_provider_jobs.services.errors import as_text, error_for, explain
 from airflow_provider_jobs.services.options import check_options
 
@@ -181,7 +181,7 @@ class DatafinitiService:
         reply = yield request
         self.check_error(request, reply)
         body = reply.json()
-        jobs = body if isinstance(body, list) else (body or {}).get("records", [])
+        jobs = items(body if isinstance(body, list) else reply.object(request).get("records"))
         return [(job_id, _status(job)) for job in jobs if isinstance(job, dict) and (job_id := _id(job))]
 
     def cancel(self, ref: JobRef) -> Request:
@@ -362,7 +362,7 @@ def _status(body: Mapping[str, Any]) -> JobStatus:
         total=_whole(body.get("num_records")),
         credits_used=cost,
         error=as_text(body.get("error") or body.get("errors") or body.get("error_message")) or None,
-        links=tuple(filter(None, map(_link, body.get("results") or ()))),
+        links=tuple(filter(None, map(_link, items(body.get("results"))))),
     )
 
 

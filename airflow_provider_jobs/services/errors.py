@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -21,9 +22,10 @@ from airflow_provider_jobs.exceptions import (
     ServiceError,
     ServiceUnavailableError,
 )
-from airflow_provider_jobs.services.base import Reply, Request, snippet
+from airflow_provider_jobs.services.base import Reply, Request, items, snippet
 
 LONGEST_TEXT = 400
+DEEPEST_ERROR = 20
 _WAIT_IN_TEXT = re.compile(r"retry after (\d+(?:\.\d+)?)\s*s", re.IGNORECASE)
 
 _BY_STATUS: Mapping[int, tuple[type[ServiceError], str]] = {
@@ -72,8 +74,10 @@ def explain(reply: Reply) -> str:
     return snippet(reply.text, LONGEST_TEXT)
 
 
-def as_text(value: Any) -> str:
+def as_text(value: Any, depth: int = 0) -> str:
     """Return an error that may be of any JSON type as a short text."""
+    if depth > DEEPEST_ERROR:
+        return "…"
     if value is None:
         return ""
     if isinstance(value, str):
@@ -81,9 +85,9 @@ def as_text(value: Any) -> str:
     if isinstance(value, Mapping):
         for key in ("message", "error", "msg", "reason"):
             if value.get(key):
-                return as_text(value[key])
+                return as_text(value[key], depth + 1)
     if isinstance(value, list):
-        return snippet("; ".join(filter(None, map(as_text, value))), LONGEST_TEXT)
+        return snippet("; ".join(filter(None, (as_text(item, depth + 1) for item in value))), LONGEST_TEXT)
     return snippet(str(value), LONGEST_TEXT)
 
 
@@ -94,7 +98,7 @@ def _from_object(body: Mapping[str, Any]) -> str:
     message = as_text(body.get("message"))
     if message and message not in parts:
         parts.append(message)
-    parts.extend(_detail(item) for item in body.get("details") or () if isinstance(item, Mapping))
+    parts.extend(_detail(item) for item in items(body.get("details")) if isinstance(item, Mapping))
     code = body.get("code")
     if isinstance(code, str) and code not in {"BAD_REQUEST", "UNKNOWN_ERROR"}:
         parts.append(f"[{code}]")
@@ -105,7 +109,7 @@ def _detail(item: Mapping[str, Any]) -> str:
     place = item.get("path") or item.get("field") or ""
     if isinstance(place, list):
         place = ".".join(map(str, place))
-    keys = ", ".join(map(str, item.get("keys") or ()))
+    keys = ", ".join(map(str, items(item.get("keys"))))
     where = ", ".join(filter(None, [str(place), keys]))
     message = as_text(item.get("message"))
     return f"{where}: {message}" if where else message
@@ -117,13 +121,19 @@ def told_wait(reply: Reply) -> float | None:
     Read from ``Retry-After`` as seconds or as an HTTP date, else from Firecrawl's text "retry after 58s".
     """
     header = reply.headers.get("retry-after", "").strip()
-    if header:
-        try:
-            return max(0.0, float(header))
-        except ValueError:
-            return _seconds_until(header, reply)
+    asked = _seconds_in(header, reply) if header else None
+    if asked is not None:
+        return asked
     match = _WAIT_IN_TEXT.search(reply.text) if len(reply.body) < 10_000 else None
     return float(match[1]) if match else None
+
+
+def _seconds_in(header: str, reply: Reply) -> float | None:
+    try:
+        seconds = float(header)
+    except ValueError:
+        return _seconds_until(header, reply)
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _seconds_until(date: str, reply: Reply) -> float | None:

@@ -13,7 +13,7 @@ from airflow_provider_jobs.exceptions import (
     UnexpectedReplyError,
 )
 from airflow_provider_jobs.jobs.model import FAILED_LISTED, JobRef, JobSpec, JobState, JobStatus, StartedJob
-from airflow_provider_jobs.services.base import Flow, KindInfo, Purpose, Reply, Request, encode_json
+from airflow_provider_jobs.services.base import Flow, KindInfo, Purpose, Reply, Request, encode_json, items
 from airflow_provider_jobs.services.errors import as_text, error_for, explain, is_page
 from airflow_provider_jobs.services.firecrawl.options import BATCH_OPTIONS
 from airflow_provider_jobs.services.firecrawl.pages import PageWalk
@@ -291,7 +291,7 @@ def _credits(value: Any) -> float | None:
 
 def _read_page_errors(body: Mapping[str, Any]) -> list[dict[str, str]]:
     found = []
-    for item in body.get("errors") or ():
+    for item in items(body.get("errors")):
         if isinstance(item, Mapping):
             entry = {"url": str(item.get("url", "")), "error": as_text(item.get("error"))}
             if item.get("code"):
@@ -299,6 +299,6 @@ def _read_page_errors(body: Mapping[str, Any]) -> list[dict[str, str]]:
             found.append(entry)
     found.extend(
         {"url": str(url), "error": "blocked by the site's robots.txt", "code": "ROBOTS_BLOCKED"}
-        for url in body.get("robotsBlocked") or ()
+        for url in items(body.get("robotsBlocked"))
     )
     return found
