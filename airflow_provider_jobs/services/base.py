@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -17,6 +18,11 @@ T = TypeVar("T")
 
 _DECODER = json.JSONDecoder()
 _SPACE = {" ", "\t", "\r", "\n"}
+# A whole character outside the basic plane, half of one, any other escape: in this order, each backslash is read once.
+_ESCAPES = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)", re.DOTALL
+)
+_HALF = 6
 
 
 class Purpose(Enum):
@@ -88,7 +94,7 @@ class Reply:
         if self.cut:
             return leading_fields(self.text)
         try:
-            return msgspec.json.decode(self.body)
+            return decode_json(self.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
@@ -166,6 +172,20 @@ class Service(Protocol):
 def encode_json(value: Any) -> bytes:
     """Return compact UTF-8 JSON."""
     return msgspec.json.encode(value)
+
+
+def decode_json(content: bytes, type: Any = Any) -> Any:
+    """Return parsed JSON. Half a character, which JavaScript writes where it cut a text, becomes U+FFFD.
+
+    :raises msgspec.DecodeError: it is no JSON, or not of that type.
+    """
+    try:
+        return msgspec.json.decode(content, type=type)
+    except msgspec.DecodeError:
+        mended = _ESCAPES.sub(lambda found: b"\\ufffd" if len(found[0]) == _HALF else found[0], content)
+        if mended == content:
+            raise
+        return msgspec.json.decode(mended, type=type)
 
 
 def items(value: Any) -> list[Any]:

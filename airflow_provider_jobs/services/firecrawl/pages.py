@@ -9,15 +9,17 @@ import msgspec
 
 from airflow_provider_jobs.exceptions import UnexpectedReplyError
 from airflow_provider_jobs.jobs.model import JobRef
-from airflow_provider_jobs.services.base import Purpose, Reply, Request, snippet
-from airflow_provider_jobs.services.errors import as_text
+from airflow_provider_jobs.services.base import Purpose, Reply, Request, decode_json, snippet
+from airflow_provider_jobs.services.errors import as_text, error_for
 
-PAGES_WITHOUT_NEWS = 3
-"""Pages in a row that bring nothing new, after which a cursor that still moves is not followed any more."""
+PAGES_OF_REPEATS = 3
+"""Pages that only repeat documents, after which a cursor that still moves is not followed any more."""
+EMPTY_PAGES = 1000
+"""The same for pages without a document in a row: results may be missing, and what follows them is still there."""
 
 
 class _Page(msgspec.Struct):
-    data: list[msgspec.Raw] = []
+    data: list[msgspec.Raw] | None = None
     next: Any = None
     success: Any = None
     error: Any = None
@@ -38,7 +40,8 @@ class PageWalk:
 
     Of ``next`` only the number ``skip`` is used; the address is always ours, because a server builds it from
     headers that others control. The walk ends when there is no ``next``, when its cursor does not grow, or when
-    several pages bring nothing new: one kind of server repeats its first document for ever and ends normally.
+    several pages bring nothing new: one kind of server repeats its first document for ever and ends normally. A page
+    without any document is no end, because the server skips results that it has lost.
 
     Documents are recognised by ``metadata.scrapeId``, which is unique per page; without one, by their bytes.
 
@@ -53,7 +56,8 @@ class PageWalk:
         self._path = path
         self._skip: int | None = 0
         self._seen: set[str | int] = set()
-        self._stale_pages = 0
+        self._repeating_pages = 0
+        self._empty_pages = 0
 
     def request(self) -> Request | None:
         """Return the request for the next page, or None at the end."""
@@ -66,20 +70,26 @@ class PageWalk:
     def read(self, request: Request, reply: Reply) -> list[bytes]:
         """Return the documents of a page that have not come before, each as JSON bytes.
 
+        :raises ServiceError: the service answered with an error.
         :raises UnexpectedReplyError: the answer is not a page of results.
         """
+        if not reply.ok:
+            raise error_for("Firecrawl", request, reply)
         try:
-            page = msgspec.json.decode(reply.body, type=_Page)
+            page = decode_json(reply.body, _Page)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UnexpectedReplyError(
                 f"{request} was answered with something else than a page of results: {snippet(reply.text)!r}"
             ) from error
         if page.success is False:
             raise UnexpectedReplyError(f"{request} was answered with an error: {as_text(page.error)}")
+        if page.data is None:
+            raise UnexpectedReplyError(f"{request} was answered without documents: {snippet(reply.text)!r}")
         fresh = [bytes(document) for document in page.data if self._is_new(document)]
         self.completed = page.completed if isinstance(page.completed, int) else self.completed
         self.delivered += len(fresh)
-        self._stale_pages = 0 if fresh else self._stale_pages + 1
+        self._repeating_pages = 0 if fresh else self._repeating_pages + bool(page.data)
+        self._empty_pages = 0 if page.data else self._empty_pages + 1
         self._skip = self._following(page)
         return fresh
 
@@ -97,7 +107,9 @@ class PageWalk:
         return True
 
     def _following(self, page: _Page) -> int | None:
-        if not isinstance(page.next, str) or self._stale_pages >= PAGES_WITHOUT_NEWS:
+        if self._repeating_pages >= PAGES_OF_REPEATS or self._empty_pages >= EMPTY_PAGES:
+            return None
+        if not isinstance(page.next, str):
             return None
         try:
             following = int(parse_qs(urlsplit(page.next).query)["skip"][0])
