@@ -286,7 +286,12 @@ def file_name(link: str, number: int, ref: JobRef, file_format: str, taken: Coll
     given = unquote(urlsplit(link).path).rsplit("/", 1)[-1]
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}", given) and given not in taken:
         return given
-    return f"{re.sub(r'[^A-Za-z0-9-]', '-', ref.job_id)}_{number}.{'csv' if file_format == 'csv' else 'txt'}"
+    stem, ending = f"{re.sub(r'[^A-Za-z0-9-]', '-', ref.job_id)}_{number}", "csv" if file_format == "csv" else "txt"
+    name = f"{stem}.{ending}"
+    while name in taken:
+        stem += "_"
+        name = f"{stem}.{ending}"
+    return name
 
 
 class RecordCounter:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from airflow_provider_jobs.exceptions import InvalidInputError
+from airflow_provider_jobs.services.base import encode_json
 
 
 def check_options(
@@ -36,6 +37,10 @@ def check_options(
             raise InvalidInputError(f"options of {where} repeat {name!r}: it has an argument of its own, use that")
         if check_names:
             _check_name(str(name), where, known, version)
+    try:
+        encode_json(options)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"options of {where} hold something that JSON cannot: {error}") from None
     return dict(options)
 
 

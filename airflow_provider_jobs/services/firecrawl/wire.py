@@ -87,7 +87,7 @@ class FirecrawlService:
     def check_urls(urls: Any, *, allow_invalid: bool = False) -> list[str]:
         """Return a list of page addresses.
 
-        :param allow_invalid: leave the verdict on each address to the service.
+        :param allow_invalid: leave the verdict on each address to the service, as long as one may be good.
         :raises InvalidInputError: no list, an empty one, or an address that no server accepts.
         """
         if isinstance(urls, str | bytes | Mapping) or not isinstance(urls, Iterable):
@@ -98,8 +98,12 @@ class FirecrawlService:
         for place, url in enumerate(addresses):
             if not isinstance(url, str):
                 raise InvalidInputError(f"urls[{place}] must be a string, not {type(url).__name__}")
-            if not allow_invalid:
-                _check_url(place, url)
+        objections = [(place, _objection(url)) for place, url in enumerate(addresses)]
+        bad = [f"urls[{place}] {objection}: {addresses[place]!r}" for place, objection in objections if objection]
+        if bad and not allow_invalid:
+            raise InvalidInputError(f"{bad[0]}; options={{'ignoreInvalidURLs': True}} leaves bad addresses out instead")
+        if len(bad) == len(addresses):
+            raise InvalidInputError(f"none of the urls is an address, so there is nothing to scrape: {bad[0]}")
         return addresses
 
     # --- start ------------------------------------------------------------------------------------------------
@@ -269,14 +273,14 @@ def _route(kind: str) -> str:
         raise InvalidInputError(f"kind must be one of {', '.join(_ROUTES)} for Firecrawl, not {kind!r}") from None
 
 
-def _check_url(place: int, url: str) -> None:
-    hint = "; options={'ignoreInvalidURLs': True} leaves bad addresses out instead"
+def _objection(url: str) -> str | None:
     stripped = url.strip()
     if not stripped or any(character.isspace() for character in stripped):
-        raise InvalidInputError(f"urls[{place}] is not an address: {url!r}{hint}")
+        return "is not an address"
     scheme, separator, _ = stripped.partition("://")
     if separator and scheme.casefold() not in {"http", "https"}:
-        raise InvalidInputError(f"urls[{place}] must begin with http:// or https://: {url!r}{hint}")
+        return "must begin with http:// or https://"
+    return None
 
 
 def _count(value: Any) -> int | None:
