@@ -247,7 +247,8 @@ def test_every_document_arrives_once_however_the_pages_are_cut(
         start, size = places[skip]
         later = [cursor for cursor in cursors if cursor > skip]
         following = later[0] if later else (skip + size + 1 if never_ends else None)
-        return reply(docs[max(0, start - overlap) : start + size], following, completed=slots, total=slots)
+        first = max(0, start - overlap) if size else start
+        return reply(docs[first : start + size], following, completed=slots, total=slots)
 
     walk, found, _ = walk_all(serve)
     assert found == [doc["metadata"]["scrapeId"] for doc in docs]
