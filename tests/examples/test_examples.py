@@ -133,6 +133,10 @@ def test_batch_to_folder(ran: Ran) -> None:
     manifest = json.loads((folder / "_manifest.json").read_text())
     assert manifest["job"]["job_id"] == summary["job_id"]
     assert manifest["records"] == 6
+    described = (ROOT / "docs" / "results.md").read_text()
+    assert all(
+        f"`{key}`" in described for key in [*manifest, *manifest["owner"], *manifest["job"], *manifest["parts"][0]]
+    )
     assert ran.was_deferred(dag_id, "scrape")
     job = ran.job(dag_id, "scrape")
     assert (job["state"], job["completed"], job["deletes"]) == ("completed", 6, 0)
