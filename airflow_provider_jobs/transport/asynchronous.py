@@ -29,7 +29,7 @@ from airflow_provider_jobs.transport.blocking import LIGHT
 from airflow_provider_jobs.transport.budget import Budget
 from airflow_provider_jobs.transport.credentials import Credentials
 from airflow_provider_jobs.transport.endpoint import Endpoint
-from airflow_provider_jobs.transport.policy import Policy, is_transient, told
+from airflow_provider_jobs.transport.policy import LONGEST_WAIT, Policy, is_transient, told
 from airflow_provider_jobs.transport.redirects import MOST_REDIRECTS, next_address
 
 T = TypeVar("T")
@@ -98,7 +98,7 @@ class AsyncTransport:
         if is_transient(reply):
             error = self._credentials.service_error(request, reply)
             if isinstance(error, RateLimitedError):
-                self._budget.hold(loop.time(), told(error) or 0.0)
+                self._budget.hold(loop.time(), min(told(error) or 0.0, LONGEST_WAIT))
             raise error
         return reply
 
@@ -180,6 +180,8 @@ async def shared_transport(endpoint: Endpoint, credentials: Credentials) -> Asyn
     if shared is None:
         connector = aiohttp.TCPConnector(limit=MOST_CONNECTIONS, keepalive_timeout=KEEP_ALIVE)
         session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        # aiohttp would send a lost GET or DELETE again by itself, past the policy and the budget.
+        session._retry_connection = False
         shared = endpoints[endpoint] = _Shared(session, AsyncTransport(endpoint, credentials, session))
     shared.users += 1
     try:
@@ -226,6 +228,6 @@ def our_error(request: Request, error: BaseException) -> TransportError:
         return TransportError(f"{request}: connection refused or unreachable", sent=False)
     if isinstance(error, TimeoutError):
         return TransportError(f"{request}: timed out", sent=True)
-    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | ConnectionError):
+    if isinstance(error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError):
         return TransportError(f"{request}: the connection was closed before the answer was complete", sent=True)
     return TransportError(f"{request}: {type(error).__name__}", sent=True)

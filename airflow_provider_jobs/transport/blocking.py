@@ -233,7 +233,7 @@ def reason(error: BaseException) -> str:
     """Return why, without an address: those of result links are secrets."""
     cause = error.args[0] if error.args else None
     inner = getattr(cause, "reason", None) or cause
-    if isinstance(error, requests.exceptions.Timeout):
+    if isinstance(error, requests.exceptions.Timeout) or isinstance(inner, urllib3.exceptions.ReadTimeoutError):
         return "timed out"
     if isinstance(inner, urllib3.exceptions.NameResolutionError):
         return "unknown host name"
