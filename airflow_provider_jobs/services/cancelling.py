@@ -10,7 +10,7 @@ from airflow_provider_jobs.jobs.model import JobRef, JobStatus
 from airflow_provider_jobs.services.base import Flow, Pause, Service
 
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 15.0, 15.0)
-"""Seconds between the looks that follow a DELETE: about a minute in all."""
+"""Seconds between the two looks that follow each DELETE: about a minute in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,14 @@ def cancel_flow(
     Looks first, because a server may mark a finished job as cancelled; sends the DELETE; asks whether it took
     effect, and sends it again while it did not: a cancel can be refused for too many requests or be lost.
 
-    :param pauses: seconds before each look after a DELETE; their number bounds the attempts.
+    :param pauses: seconds between the two looks that follow each DELETE; their number bounds the attempts.
     :raises JobNotCancelledError: the job still runs after the last look, or could not be asked about.
     """
     if look_first:
         before = yield from _look(service, ref)
+        if isinstance(before, RemoteJobsError) and not before.permanent:
+            yield Pause(pauses[0])
+            before = yield from _look(service, ref)
         if isinstance(before, JobNotFoundError):
             return CancelOutcome(None, True, f"{ref} is unknown to {service.label}: nothing to cancel")
         if isinstance(before, JobStatus) and before.state.is_over:
@@ -50,12 +53,17 @@ def cancel_flow(
         if isinstance(refused, RemoteJobsError) and refused.permanent:
             raise JobNotCancelledError(f"{ref} could not be cancelled and may still run: {refused}") from refused
         seen = yield from _look(service, ref)
+        if not _is_end(seen):
+            yield Pause(seconds)
+            # Again, because the next DELETE must not meet a job that has finished meanwhile.
+            seen = yield from _look(service, ref)
         if isinstance(seen, JobNotFoundError):
             return CancelOutcome(None, False, f"{ref} is gone from {service.label}")
         if isinstance(seen, JobStatus) and seen.state.is_over:
             return CancelOutcome(seen, False, f"{ref} is over: {seen.describe()}")
+        if isinstance(refused, str) and isinstance(seen, RemoteJobsError):
+            return CancelOutcome(None, False, f"{ref}: nothing left to cancel, says {service.label} ({refused})")
         problem = refused if isinstance(refused, RemoteJobsError) else seen
-        yield Pause(seconds)
     told = problem.describe() if isinstance(problem, JobStatus) else str(problem)
     raise JobNotCancelledError(f"{ref} may still run, the cancel did not take effect: {told}")
 
@@ -84,3 +92,7 @@ def _look(service: Service, ref: JobRef) -> Flow[JobStatus | RemoteJobsError]:
         return (yield from service.look(ref))
     except RemoteJobsError as error:
         return error
+
+
+def _is_end(seen: JobStatus | RemoteJobsError) -> bool:
+    return isinstance(seen, JobNotFoundError) or (isinstance(seen, JobStatus) and seen.state.is_over)
