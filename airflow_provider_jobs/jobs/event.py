@@ -57,7 +57,7 @@ class JobEvent:
         :raises TriggerEventError: it is nothing of ours, or the end of another job.
         """
         event = cls.from_payload(payload)
-        if event.job.job_id != job.job_id:
+        if (event.job.service, event.job.kind, event.job.job_id) != (job.service, job.kind, job.job_id):
             raise TriggerEventError(f"the trigger returned an event of {event.job}, this task waits for {job}")
         if event.outcome is Outcome.OVER and event.status is None:
             raise TriggerEventError("the trigger returned an end without a status")
@@ -71,6 +71,8 @@ class JobEvent:
         """
         if not isinstance(payload, Mapping):
             raise TriggerEventError(f"the trigger returned no event, but {type(payload).__name__}")
+        if payload.get("format", FORMAT) != FORMAT:
+            raise TriggerEventError(f"the trigger returned an event of format {payload['format']}, not {FORMAT}")
         try:
             return cls(
                 outcome=Outcome(payload["outcome"]),

@@ -44,7 +44,8 @@ def shortfall(
         return None
     if isinstance(max_failed, float):
         base = asked if asked else summary.records + short
-        if short > max_failed * base:
+        # Floats: 29 of 100 is not more than 0.29 of 100, which is 28.999999999999996.
+        if short > max_failed * base + 1e-6:
             return f"{counts}; that is more than max_failed={max_failed:g} of {base}"
         return None
     return f"{counts}; that is more than max_failed={max_failed}" if short > max_failed else None

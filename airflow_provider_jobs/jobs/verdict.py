@@ -19,6 +19,8 @@ GRACE = 60.0
 PATIENCE = 900.0
 """Seconds of looks that failed one after another, after which the wait gives up."""
 LONGEST_BACKOFF = 60.0
+LONGEST_ASKED = 300.0
+"""Seconds that a service may ask us to wait: what it says once must not outlast the job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Watch:
             return GiveUp(error)
         asked = getattr(error, "retry_after", None) if _says_when(error) else None
         backoff = min(LONGEST_BACKOFF, self.floor * 2.0 ** min(self._failures, 10))
-        return self._wait(backoff if asked is None else max(asked, self.floor), now)
+        return self._wait(backoff if asked is None else max(min(asked, LONGEST_ASKED), self.floor), now)
 
     def _is_final(self, error: RemoteJobsError, now: float) -> bool:
         if isinstance(error, JobNotFoundError):
