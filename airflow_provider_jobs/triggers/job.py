@@ -71,7 +71,8 @@ class JobTrigger(BaseTrigger):
             "airflow_provider_jobs.triggers.job.JobTrigger",
             {
                 "conn_id": self.conn_id,
-                "job": self.job.to_dict(),
+                # The triggerer reads this row every second; the names are the task's business.
+                "job": {**self.job.to_dict(), "refused_names": []},
                 "owner": self.owner.to_dict() if self.owner else None,
                 "deadline": self.deadline,
                 "poll_interval": self.poll_interval,
