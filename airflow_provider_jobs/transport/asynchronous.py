@@ -155,7 +155,7 @@ class AsyncTransport:
                 cut = True
                 response.close()
                 break
-        content = bytes(body) if response.status < 300 else self._credentials.redact(bytes(body))
+        content = self._credentials.redact(bytes(body), success=response.status < 300)
         return Reply(response.status, headers, content, cut)
 
 

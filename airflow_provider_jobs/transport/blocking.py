@@ -141,13 +141,13 @@ class BlockingTransport:
         headers = {name.lower(): value for name, value in response.headers.items()}
         body = bytearray()
         cut = False
-        marker = f'"{request.stop_at}"'.encode() if request.stop_at and response.ok else None
+        marker = f'"{request.stop_at}"'.encode() if request.stop_at and response.status_code < 300 else None
         for chunk in response.iter_content(CHUNK if marker is None else LIGHT):
             body += chunk
             if marker is not None and marker in body and len(body) >= LIGHT:
                 cut = True
                 break
-        content = bytes(body) if response.ok else self._credentials.redact(bytes(body))
+        content = self._credentials.redact(bytes(body), success=response.status_code < 300)
         return Reply(response.status_code, headers, content, cut)
 
 
@@ -214,6 +214,9 @@ def exchange_errors(what: object) -> Iterator[None]:
         raise TransportError(f"{what}: {reason(error)}", sent=not is_refused(error)) from None
     except requests.exceptions.RequestException as error:
         raise TransportError(f"{what}: {reason(error)}", sent=True) from None
+    except ValueError:
+        # requests reads the address of a redirect even where it is not to follow it.
+        raise RedirectRefusedError(f"{what} was redirected to something that is no address") from None
 
 
 def tls_reason(error: BaseException) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from urllib.parse import quote
 
 from airflow_provider_jobs.exceptions import RedirectRefusedError, ServiceError
 from airflow_provider_jobs.services.base import Reply, Request, Service
@@ -12,6 +14,8 @@ from airflow_provider_jobs.transport.endpoint import Endpoint
 
 SHORTEST_SECRET = 4
 """Anything shorter is part of ordinary words and cannot be taken out of a text."""
+SHORTEST_KEY = 12
+"""Anything shorter may be part of a successful answer's own words."""
 
 
 class Credentials:
@@ -65,13 +69,26 @@ class Credentials:
                 self._token = None
         return True
 
-    def redact(self, body: bytes) -> bytes:
-        """Take every secret out of what a server sent back in an error."""
-        for secret in (self._token, *self._endpoint.secrets):
-            if secret and len(secret) >= SHORTEST_SECRET:
-                body = body.replace(secret.encode(), b"***")
+    def redact(self, body: bytes, *, success: bool) -> bytes:
+        """Take every secret out of what a server sent back, because parts of it may be shown.
+
+        :param success: the body is data rather than an error: only the key is taken out, if it is no common word.
+        """
+        given = (self._token,) if success else (self._token, *self._endpoint.secrets)
+        for secret in given:
+            if secret and len(secret) >= (SHORTEST_KEY if success else SHORTEST_SECRET):
+                for form in _forms(secret):
+                    body = body.replace(form.encode(), b"***")
         return body
 
     def service_error(self, request: Request, reply: Reply) -> ServiceError | RedirectRefusedError:
         """Return the error that a reply without success means."""
         return error_for(self._service.label, request, reply)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Give a secret as it may stand in a text: as it is, in an address, in JSON, and in JSON quoted in JSON."""
+    found = {secret, quote(secret, safe="")}
+    for _ in range(2):
+        found |= {json.dumps(form, ensure_ascii=ascii)[1:-1] for form in found for ascii in (True, False)}
+    yield from sorted(found, key=len, reverse=True)

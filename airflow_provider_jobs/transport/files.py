@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import gzip
 import io
+import logging
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, cast
+from typing import IO, Any, cast
+from urllib.parse import parse_qsl, urlsplit
 
 import requests
 
 from airflow_provider_jobs.exceptions import ServiceUnavailableError, TransportError
 from airflow_provider_jobs.services.base import Reply
 from airflow_provider_jobs.transport.blocking import CHUNK, BearerAuth, exchange_errors, proxies
+from airflow_provider_jobs.transport.credentials import SHORTEST_SECRET
 from airflow_provider_jobs.transport.endpoint import Endpoint
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -32,7 +36,7 @@ class FileTransport:
     def __init__(self, endpoint: Endpoint, check: Callable[[str, Reply], None]) -> None:
         self._endpoint = endpoint
         self._check = check
-        self._session = requests.Session()
+        self._session = _KeylessSession()
 
     def __enter__(self) -> FileTransport:
         return self
@@ -49,7 +53,7 @@ class FileTransport:
         :raises TransportError: no connection, or the file broke off.
         """
         what = f"result file {name}"
-        with exchange_errors(what):
+        with exchange_errors(what), _quiet_links():
             response = self._session.get(
                 link, auth=BearerAuth(None), stream=True, verify=self._endpoint.tls, proxies=proxies(self._endpoint),
                 timeout=(self._endpoint.connect_timeout, self._endpoint.read_timeout),
@@ -58,7 +62,7 @@ class FileTransport:
             if not response.ok:
                 with exchange_errors(what):
                     body = next(response.iter_content(ERROR_BYTES), b"")
-                self._check(name, Reply(response.status_code, _headers(response), body))
+                self._check(name, Reply(response.status_code, _headers(response), _without_link(body, link)))
             raw = io.BufferedReader(_Stream(response, what), CHUNK)
             if raw.peek(2)[:2] == GZIP_MAGIC:
                 yield cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
@@ -69,6 +73,47 @@ class FileTransport:
         """Read a result file line by line; see :meth:`open`."""
         with self.open(link, name) as stream, broken_off(name):
             yield from stream
+
+
+class _KeylessSession(requests.Session):
+    """Follows redirects without looking into ``.netrc`` for the next host."""
+
+    def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
+        """Take no key along."""
+        prepared_request.headers.pop("Authorization", None)
+
+
+class _WithoutQueries(logging.Filter):
+    """Cuts the queries off addresses that urllib3 logs while a result file is opened: they are the secret part."""
+
+    opening = threading.local()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass, cut where needed."""
+        if getattr(self.opening, "now", False) and isinstance(record.args, tuple):
+            record.args = tuple(arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args)
+        return True
+
+
+for _name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry"):
+    logging.getLogger(_name).addFilter(_WithoutQueries())
+
+
+@contextmanager
+def _quiet_links() -> Iterator[None]:
+    _WithoutQueries.opening.now = True
+    try:
+        yield
+    finally:
+        _WithoutQueries.opening.now = False
+
+
+def _without_link(body: bytes, link: str) -> bytes:
+    """Take the values of a link's query out of an error that quotes them."""
+    for _, value in parse_qsl(urlsplit(link).query):
+        if len(value) >= SHORTEST_SECRET:
+            body = body.replace(value.encode(), b"***")
+    return body
 
 
 @contextmanager

@@ -20,8 +20,11 @@ def next_address(request: Request, base_url: str, url: str, status: int, headers
     location = next((value for name, value in headers.items() if name.casefold() == "location"), None)
     if status not in {301, 302, 303, 307, 308} or not location:
         return None
-    target = urljoin(url, location)
-    scheme, host, port = origin(target)
+    try:
+        target = urljoin(url, location)
+        scheme, host, port = origin(target)
+    except ValueError:
+        raise RedirectRefusedError(f"{request} was redirected to something that is no address") from None
     if (scheme, host, port) != origin(base_url):
         raise RedirectRefusedError(
             f"{request} was redirected to {scheme}://{host}:{port}, and the key is not taken to another address than "
