@@ -20,6 +20,7 @@ from airflow.sdk import ObjectStoragePath
 from airflow_provider_jobs import __version__
 from airflow_provider_jobs.exceptions import InvalidInputError, OutputConflictError, ResultTooLargeError
 from airflow_provider_jobs.jobs.model import JobRef, JobSummary
+from airflow_provider_jobs.services.base import decode_json
 
 LARGEST_RETURN_VALUE = 1 << 20
 """Bytes of JSON that a return value may hold: it travels through Airflow's database."""
@@ -67,7 +68,7 @@ class ReturnValue:
                 "set output_path, and it goes into files there. The job is done and paid for, its result stays at "
                 f"the service for a while under the id {self._job.job_id}"
             )
-        self.data.append(msgspec.json.decode(record))
+        self.data.append(decode_json(record))
 
     def finish(self, summary: JobSummary, failed: list[dict[str, str]], job: JobRef) -> list[str]:
         """There are no files."""
@@ -122,8 +123,8 @@ class OutputFolder:
             return None
         try:
             manifest = msgspec.json.decode(place.read_bytes())
-            owner = manifest["owner"]
-        except (msgspec.DecodeError, KeyError, TypeError):
+            owner = dict(manifest["owner"])
+        except (msgspec.DecodeError, KeyError, TypeError, ValueError):
             raise OutputConflictError(f"{place} is not a manifest of ours; choose another output_path") from None
         if owner != self._owner:
             told = ", ".join(f"{key}={value}" for key, value in owner.items())
@@ -277,7 +278,9 @@ def _folder(path: Any) -> ObjectStoragePath:
     if not isinstance(path, str | os.PathLike) or not str(path).strip():
         raise InvalidInputError(f"output_path must be a folder such as s3://bucket/folder, not {path!r}")
     try:
-        return ObjectStoragePath(str(path).strip().rstrip("/") or "/")
+        folder = ObjectStoragePath(str(path).strip().rstrip("/") or "/")
+        _ = folder.fs  # the storage's provider may not be installed: noticed here, before anything is billed
+        return folder
     except (ValueError, ImportError) as error:
         raise InvalidInputError(f"output_path {path!r} cannot be used: {error}") from error
 
