@@ -163,9 +163,9 @@ def _raised() -> set[str]:
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 found.add(node.func.id)
-            elif isinstance(node, ast.Dict):
-                found |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
-            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
+            elif isinstance(node, ast.Dict) or (
+                isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get"
+            ):
                 found |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
     return found & set(CLASSES)
 
