@@ -115,8 +115,16 @@ def job_ref(kind: Any, job_id: Any, api_version: str) -> JobRef:
 
     :raises InvalidInputError: no such kind, or no id.
     """
-    if kind not in FirecrawlService.kinds:
-        raise InvalidInputError(f"kind must be one of {', '.join(FirecrawlService.kinds)}, not {kind!r}")
+    check_kind(kind)
     if not isinstance(job_id, str) or not job_id.strip():
         raise InvalidInputError(f"job_id must be a job's id, not {job_id!r}")
     return JobRef("firecrawl", kind, job_id.strip(), check_version(api_version))
+
+
+def check_kind(kind: Any) -> None:
+    """Raise for a kind of job that there is not.
+
+    :raises InvalidInputError: naming those that there are.
+    """
+    if kind not in FirecrawlService.kinds:
+        raise InvalidInputError(f"kind must be one of {', '.join(FirecrawlService.kinds)}, not {kind!r}")

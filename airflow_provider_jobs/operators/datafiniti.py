@@ -22,6 +22,8 @@ from airflow_provider_jobs.services.datafiniti import (
     RecordCounter,
     check_data_type,
     check_file_format,
+    check_query,
+    check_view,
     file_name,
 )
 from airflow_provider_jobs.transport.files import FileTransport, is_worth_another_try
@@ -92,10 +94,14 @@ class DatafinitiDownloadOperator(RemoteJobOperator):
     def _check_literals(self) -> None:
         if is_literal(self.data_type):
             check_data_type(self.data_type)
+        if is_literal(self.query):
+            check_query(self.query)
         if is_literal(self.num_records):
             DatafinitiService.check_num_records(self.num_records, allow_all_records=self.allow_all_records)
         if is_literal(self.file_format):
             check_file_format(self.file_format)
+        if self.view is not None and is_literal(self.view):
+            check_view(self.view)
         if is_literal(self.options):
             DatafinitiService.check_download_options(self.options, check_names=self.check_options)
 

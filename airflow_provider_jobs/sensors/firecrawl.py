@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_jobs.hooks.base import RemoteJobsHook
-from airflow_provider_jobs.hooks.firecrawl import FirecrawlHook, job_ref
+from airflow_provider_jobs.hooks.firecrawl import FirecrawlHook, check_kind, job_ref
 from airflow_provider_jobs.jobs.model import JobRef
+from airflow_provider_jobs.operators.base import is_literal
 from airflow_provider_jobs.sensors.base import RemoteJobSensor
 from airflow_provider_jobs.services.firecrawl import check_version
 
@@ -40,7 +41,9 @@ class FirecrawlJobSensor(RemoteJobSensor):
         self.kind = kind
         self.api_version = api_version
         self.firecrawl_conn_id = firecrawl_conn_id
-        if isinstance(api_version, str) and "{{" not in api_version:
+        if is_literal(kind):
+            check_kind(kind)
+        if api_version is not None and is_literal(api_version):
             check_version(api_version)
 
     def make_hook(self) -> RemoteJobsHook:

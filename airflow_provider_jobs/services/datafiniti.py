@@ -77,20 +77,16 @@ class DatafinitiService:
         """
         extra = self.check_download_options(options, check_names=check_names)
         count = self.check_num_records(num_records, allow_all_records=allow_all_records)
-        if not isinstance(query, str) or not query.strip():
-            raise InvalidInputError("query must be a text such as 'categories:hotels AND country:US'")
         body: dict[str, Any] = {
             **extra,
-            "query": query,
+            "query": check_query(query),
             "format": check_file_format(file_format),
             "download": True,
         }
         if count is not None:
             body["num_records"] = count
         if view is not None:
-            if not isinstance(view, str | list) or not view:
-                raise InvalidInputError("view must be the name of a view, or a list of fields")
-            body["view"] = view
+            body["view"] = check_view(view)
         return JobSpec(
             self.name, "download", {"data_type": check_data_type(data_type), "body": body}, "v4", asked=count
         )
@@ -265,6 +261,26 @@ def check_data_type(value: Any) -> str:
     singular = {"business": "businesses", "product": "products", "property": "properties", "person": "people"}
     hint = f"; did you mean {singular[value]!r}?" if isinstance(value, str) and value in singular else ""
     raise InvalidInputError(f"data_type must be one of {', '.join(DATA_TYPES)}, not {value!r}{hint}")
+
+
+def check_query(value: Any) -> str:
+    """Return a query.
+
+    :raises InvalidInputError: it is empty or no text.
+    """
+    if isinstance(value, str) and value.strip():
+        return value
+    raise InvalidInputError("query must be a text such as 'categories:hotels AND country:US'")
+
+
+def check_view(value: Any) -> str | list[Any]:
+    """Return the name of a view or a list of fields.
+
+    :raises InvalidInputError: it is neither.
+    """
+    if isinstance(value, str | list) and value:
+        return value
+    raise InvalidInputError("view must be the name of a view, or a list of fields")
 
 
 def check_file_format(value: Any) -> str:
