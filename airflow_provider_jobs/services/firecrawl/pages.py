@@ -77,7 +77,7 @@ class PageWalk:
             raise error_for("Firecrawl", request, reply)
         try:
             page = decode_json(reply.body, _Page)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UnexpectedReplyError(
                 f"{request} was answered with something else than a page of results: {snippet(reply.text)!r}"
             ) from error
