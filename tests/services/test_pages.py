@@ -400,6 +400,7 @@ def test_half_an_emoji_does_not_lose_the_result(sent: str, meant: str) -> None:
         (answer(200, {"data": {"a": 1}}), errors.UnexpectedReplyError),
         (answer(200, '{"success":true,"status":"completed","data":[{"markdown":"x'), errors.UnexpectedReplyError),
         (answer(200, {"success": False, "error": "gone", "data": []}), errors.UnexpectedReplyError),
+        (answer(200, '{"data":[{"json":' + "[" * 5000 + "]" * 5000 + "}]}"), errors.UnexpectedReplyError),
         (page(200, "Please log in"), errors.UnexpectedReplyError),
         (answer(401, {"success": False, "error": "Unauthorized"}), errors.AuthenticationError),
         (answer(403, {"message": "Forbidden"}), errors.PermissionDeniedError),
