@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -31,6 +29,7 @@ from airflow_provider_jobs.transport.credentials import Credentials
 from airflow_provider_jobs.transport.endpoint import Endpoint
 from airflow_provider_jobs.transport.policy import LONGEST_WAIT, Policy, is_transient, told
 from airflow_provider_jobs.transport.redirects import MOST_REDIRECTS, next_address
+from airflow_provider_jobs.transport.tls import tls_context
 
 T = TypeVar("T")
 KEEP_ALIVE = 4.0
@@ -50,7 +49,7 @@ class AsyncTransport:
         self.endpoint = endpoint
         self._credentials = credentials
         self._session = session
-        self._proxy = endpoint.proxy or environment_proxy(endpoint.base_url)
+        self._proxy = with_scheme(endpoint.proxy or environment_proxy(endpoint.base_url))
         self._tls: ssl.SSLContext | bool | None = None if endpoint.base_url.startswith("https:") else False
         self._budget = Budget(endpoint.max_requests_per_minute)
         self._opening = asyncio.Lock()
@@ -113,7 +112,7 @@ class AsyncTransport:
         async with self._opening:
             if self._tls is None:
                 # Reading the authorities is file work, and the loop belongs to every trigger.
-                self._tls = await asyncio.to_thread(_tls_context, self.endpoint)
+                self._tls = await asyncio.to_thread(tls_context, self.endpoint)
         return self._tls
 
     async def _exchange(self, request: Request, token: str | None) -> Reply:
@@ -193,23 +192,15 @@ async def shared_transport(endpoint: Endpoint, credentials: Credentials) -> Asyn
             await shared.session.close()
 
 
-def _tls_context(endpoint: Endpoint) -> ssl.SSLContext:
-    if not endpoint.verify:
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        return context
-    # The same authorities that requests trusts, so that worker and triggerer agree.
-    given = endpoint.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    place = Path(given or requests.utils.DEFAULT_CA_BUNDLE_PATH)
-    if place.is_dir():
-        return ssl.create_default_context(capath=place)
-    return ssl.create_default_context(cafile=place)
-
-
 def environment_proxy(url: str) -> str | None:
     """Return the proxy that the environment variables name for an address, as requests reads them."""
     found: dict[str, str] = requests.utils.get_environ_proxies(url, no_proxy=None)
     return found.get(urlsplit(url).scheme) or found.get("all")
+
+
+def with_scheme(proxy: str | None) -> str | None:
+    """Return the address of a proxy with a scheme, which environment variables often leave out."""
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
 def our_error(request: Request, error: BaseException) -> TransportError:
@@ -220,6 +211,10 @@ def our_error(request: Request, error: BaseException) -> TransportError:
             "connection, and http:// in host for a server without TLS",
             sent=False,
         )
+    if isinstance(error, aiohttp.InvalidURL):
+        return TransportError(f"{request}: not an address ({type(error).__name__})", sent=False)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return TransportError(f"{request}: no connection, the proxy refused it (HTTP {error.status})", sent=False)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return TransportError(f"{request}: unknown host name", sent=False)
     if isinstance(error, aiohttp.ConnectionTimeoutError):

@@ -19,6 +19,7 @@ from airflow_provider_jobs.transport.credentials import Credentials
 from airflow_provider_jobs.transport.endpoint import Endpoint
 from airflow_provider_jobs.transport.policy import Policy, is_transient
 from airflow_provider_jobs.transport.redirects import MOST_REDIRECTS, next_address
+from airflow_provider_jobs.transport.tls import check_authorities
 
 T = TypeVar("T")
 CHUNK = 1 << 16
@@ -103,6 +104,8 @@ class BlockingTransport:
         return self._credentials.current
 
     def _exchange(self, request: Request, token: str | None) -> Reply:
+        if self.endpoint.base_url.startswith("https:"):
+            check_authorities(self.endpoint)
         # A start has a connection of its own: one that the server closes while idle would leave its outcome open.
         with self._session_for(request) as session:
             url = self.endpoint.base_url + request.path
@@ -206,7 +209,9 @@ def exchange_errors(what: object) -> Iterator[None]:
             "connection, and http:// in host for a server without TLS",
             sent=False,
         ) from None
-    except (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError) as error:
+    except requests.exceptions.ProxyError as error:
+        raise proxy_error(what, error) from None
+    except requests.exceptions.ConnectTimeout as error:
         raise TransportError(f"{what}: no connection ({reason(error)})", sent=False) from None
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
         raise TransportError(f"{what}: not an address ({type(error).__name__})", sent=False) from None
@@ -217,6 +222,17 @@ def exchange_errors(what: object) -> Iterator[None]:
     except ValueError:
         # requests reads the address of a redirect even where it is not to follow it.
         raise RedirectRefusedError(f"{what} was redirected to something that is no address") from None
+
+
+def proxy_error(what: object, error: requests.exceptions.ProxyError) -> TransportError:
+    """Return our form of an error that urllib3 blames on a proxy, be it an answer that the proxy lost."""
+    refused = re.search(r"Tunnel connection failed: (\d+)", str(error))
+    if refused:
+        return TransportError(f"{what}: no connection, the proxy refused it (HTTP {refused[1]})", sent=False)
+    blamed = getattr(error.args[0] if error.args else None, "reason", None)
+    if isinstance(getattr(blamed, "original_error", None), urllib3.exceptions.ConnectTimeoutError):
+        return TransportError(f"{what}: no connection, the proxy cannot be reached", sent=False)
+    return TransportError(f"{what}: the proxy closed the connection before the answer was complete", sent=True)
 
 
 def tls_reason(error: BaseException) -> str:

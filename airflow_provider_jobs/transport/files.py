@@ -19,6 +19,7 @@ from airflow_provider_jobs.services.base import Reply
 from airflow_provider_jobs.transport.blocking import CHUNK, BearerAuth, exchange_errors, proxies
 from airflow_provider_jobs.transport.credentials import SHORTEST_SECRET
 from airflow_provider_jobs.transport.endpoint import Endpoint
+from airflow_provider_jobs.transport.tls import check_authorities
 
 GZIP_MAGIC = b"\x1f\x8b"
 ERROR_BYTES = 10_000
@@ -53,6 +54,8 @@ class FileTransport:
         :raises TransportError: no connection, or the file broke off.
         """
         what = f"result file {name}"
+        if link.startswith("https:"):
+            check_authorities(self._endpoint)
         with exchange_errors(what), _quiet_links():
             response = self._session.get(
                 link, auth=BearerAuth(None), stream=True, verify=self._endpoint.tls, proxies=proxies(self._endpoint),
