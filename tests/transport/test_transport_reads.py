@@ -313,13 +313,17 @@ def test_attempts_and_longest_wait_can_be_lowered(sandbox: Sandbox) -> None:
     settings = endpoint(sandbox.urls["firecrawl"])
     waits: list[float] = []
     sandbox.control.fault("firecrawl", "500", times=None)
-    with BlockingTransport(settings, Credentials(settings, FirecrawlService()), attempts=1, sleep=waits.append) as one:
-        with pytest.raises(ServiceUnavailableError):
-            one.send(cancel())
+    credentials = Credentials(settings, FirecrawlService())
+    one = BlockingTransport(settings, credentials, attempts=1, sleep=waits.append)
+    with one, pytest.raises(ServiceUnavailableError):
+        one.send(cancel())
     assert received(sandbox) == 1
-    with BlockingTransport(
-        settings, Credentials(settings, FirecrawlService()), attempts=4, longest_wait=0.6, sleep=waits.append
-    ) as few, pytest.raises(ServiceUnavailableError):
+    with (
+        BlockingTransport(
+            settings, Credentials(settings, FirecrawlService()), attempts=4, longest_wait=0.6, sleep=waits.append
+        ) as few,
+        pytest.raises(ServiceUnavailableError),
+    ):
         few.send(cancel())
     assert received(sandbox) == 5
     assert len(waits) == 3
@@ -337,9 +341,9 @@ def test_a_sleep_that_raises_ends_the_wait(sandbox: Sandbox) -> None:
 
     settings = endpoint(sandbox.urls["firecrawl"])
     sandbox.control.fault("firecrawl", "500", times=None)
-    with BlockingTransport(settings, Credentials(settings, FirecrawlService()), sleep=killed) as transport:
-        with pytest.raises(Killed):
-            transport.send(read(STATUS))
+    transport = BlockingTransport(settings, Credentials(settings, FirecrawlService()), sleep=killed)
+    with transport, pytest.raises(Killed):
+        transport.send(read(STATUS))
     assert received(sandbox) == 1
 
 

@@ -101,6 +101,9 @@ class Line:
             data = self.sock.recv(65536)
             if not data:
                 return None
+            if data[0] == 0x16:  # a greeting of TLS; servers answer as to any nonsense
+                self.send(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+                return None
             self._rest += data
         found, _, self._rest = self._rest.partition(end)
         return found
