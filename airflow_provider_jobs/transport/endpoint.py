@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from airflow_provider_jobs.exceptions import ConnectionSettingsError
 
+LONGEST_NAME, LONGEST_LABEL = 253, 63
+"""Letters of a host name and of each part between its dots, by the rules of DNS."""
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
 
 
@@ -83,7 +85,8 @@ def base_url(
     given = (host or "").strip() or default
     scheme_field = _scheme((schema or "").strip().rstrip(":/") or None, "Schema")
     if "://" not in given:
-        given = f"{scheme_field or 'https'}://{given}"
+        # Airflow takes the brackets off the host of firecrawl://:key@[::1]:3002.
+        given = f"{scheme_field or 'https'}://{f'[{given}]' if _is_ipv6(given) else given}"
     try:
         parts = urlsplit(given)
         host_port, name = parts.port, parts.hostname
@@ -94,10 +97,13 @@ def base_url(
         raise ConnectionSettingsError("host must not hold a user name or password; the key belongs into Password")
     if parts.query or parts.fragment:
         raise ConnectionSettingsError("host must not hold a query or a fragment")
-    if not name or not _is_host(name):
+    if not name or not _is_host(name) or re.search(r"\s", parts.path):
         raise ConnectionSettingsError(f"host is not an address: {given!r}")
     if scheme_field and scheme_field != scheme:
         raise ConnectionSettingsError(f"host says {scheme}, Schema says {scheme_field}: give one of them")
+    for where, number in (("host", host_port), ("Port", port)):
+        if number is not None and not 0 < number < 65536:
+            raise ConnectionSettingsError(f"{where}: a port is a number from 1 to 65535, not {number}")
     if host_port and port and host_port != port:
         raise ConnectionSettingsError(f"host says port {host_port}, Port says {port}: give one of them")
     path = re.sub(r"/{2,}", "/", parts.path).rstrip("/")
@@ -117,11 +123,24 @@ def _scheme(value: str | None, where: str) -> str | None:
 
 
 def _is_host(name: str) -> bool:
+    if _is_ip(name):
+        return True
+    if name in {"http", "https"} or len(name) > LONGEST_NAME:  # a scheme without "://", or with two
+        return False
+    labels = name.removesuffix(".").split(".")
+    return bool(_HOST_NAME.fullmatch(name)) and all(0 < len(label) <= LONGEST_LABEL for label in labels)
+
+
+def _is_ip(name: str) -> bool:
     try:
         ipaddress.ip_address(name.partition("%")[0])
     except ValueError:
-        return bool(_HOST_NAME.fullmatch(name)) and ".." not in name
+        return False
     return True
+
+
+def _is_ipv6(name: str) -> bool:
+    return ":" in name and _is_ip(name)
 
 
 def check_header_value(value: str, what: str) -> str:
