@@ -28,7 +28,7 @@ from airflow_provider_jobs.services.cancelling import PAUSES, CancelOutcome, can
 from airflow_provider_jobs.transport import settings
 from airflow_provider_jobs.transport.blocking import BlockingTransport
 from airflow_provider_jobs.transport.credentials import Credentials
-from airflow_provider_jobs.transport.endpoint import Endpoint, base_url, check_header_value
+from airflow_provider_jobs.transport.endpoint import Endpoint, base_url, check_header_value, proxy_url
 from airflow_provider_jobs.transport.policy import started_uncertain
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_jobs.transport.asynchronous import AsyncTransport
 
+TEST_ATTEMPTS = 2
+"""Requests of a test of the connection: somebody waits at the button."""
 QUICK_CONNECT = 1.5
 QUICK_READ = 2.0
 """Seconds of a cancel at kill time: Airflow sends SIGKILL five seconds after SIGTERM."""
@@ -97,7 +99,7 @@ class RemoteJobsHook(BaseHook):
                 read_timeout=settings.seconds(extra, "timeout", 60.0),
                 verify=settings.flag(extra, "verify", True),
                 ca_bundle=settings.text(extra, "ca_bundle"),
-                proxy=settings.text(extra, "proxy"),
+                proxy=proxy_url(settings.text(extra, "proxy")),
                 max_requests_per_minute=settings.seconds(extra, "max_requests_per_minute", self.default_rate),
                 **self._read_credentials(connection, extra, address),
             )
@@ -142,9 +144,12 @@ class RemoteJobsHook(BaseHook):
         async with shared_transport(endpoint, self.credentials) as transport:
             yield transport
 
-    def run(self, flow: Flow[Any]) -> Any:
-        """Carry out a flow of the service and return its outcome."""
-        with self.get_conn() as transport:
+    def run(self, flow: Flow[Any], *, attempts: int | None = None) -> Any:
+        """Carry out a flow of the service and return its outcome.
+
+        :param attempts: how often each request may be sent; None: by purpose.
+        """
+        with BlockingTransport(self.endpoint, self.credentials, attempts=attempts) as transport:
             return transport.run(flow)
 
     # --- a job's life -----------------------------------------------------------------------------------------

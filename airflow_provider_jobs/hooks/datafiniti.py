@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_jobs.exceptions import ConnectionSettingsError, InvalidInputError
-from airflow_provider_jobs.hooks.base import RemoteJobsHook, read_key
+from airflow_provider_jobs.hooks.base import TEST_ATTEMPTS, RemoteJobsHook, read_key
 from airflow_provider_jobs.jobs.model import JobRef, JobStatus, StartedJob
 from airflow_provider_jobs.services.datafiniti import HOSTED, DatafinitiService, check_file_reply
 from airflow_provider_jobs.transport import settings
@@ -106,7 +106,7 @@ class DatafinitiHook(RemoteJobsHook):
             yield from files.lines(link, name)
 
     def _test(self) -> str:
-        return f"{self.endpoint.base_url}: {self.run(self.service.account())}"
+        return f"{self.endpoint.base_url}: {self.run(self.service.account(), attempts=TEST_ATTEMPTS)}"
 
 
 def job_ref(download_id: Any) -> JobRef:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from airflow_provider_jobs.exceptions import ConnectionSettingsError, InvalidInputError
-from airflow_provider_jobs.hooks.base import RemoteJobsHook, read_key
+from airflow_provider_jobs.hooks.base import TEST_ATTEMPTS, RemoteJobsHook, read_key
 from airflow_provider_jobs.jobs.model import JobRef, StartedJob
 from airflow_provider_jobs.services.firecrawl import HOSTED, VERSIONS, FirecrawlService, PageWalk, check_version
 from airflow_provider_jobs.transport import settings
@@ -103,7 +103,7 @@ class FirecrawlHook(RemoteJobsHook):
         return errors
 
     def _test(self) -> str:
-        told = self.run(self.service.account(self.api_version))
+        told = self.run(self.service.account(self.api_version), attempts=TEST_ATTEMPTS)
         note = "" if self.endpoint.token else "; no key is sent"
         if self.endpoint.base_url != HOSTED:
             note += "; a self-hosted server without a database accepts any key"

@@ -143,7 +143,7 @@ class DatafinitiService:
             if body.get("errors") or body.get("error"):
                 raise RequestRejectedError(f"Datafiniti refused {request}: {explain(reply)}", status=reply.status)
             if "records" in body:
-                raise UnexpectedReplyError("Datafiniti answered with records instead of starting a download")
+                raise UnexpectedReplyError(f"Datafiniti answered {request} with records instead of starting a download")
             raise UnexpectedReplyError(f"Datafiniti answered {request} without an id")
         return StartedJob(JobRef(self.name, spec.kind, job_id, "v4"), sent_at, spec.asked)
 
@@ -237,11 +237,11 @@ class DatafinitiService:
             raise self._error(request, reply)
 
     def _error(self, request: Request, reply: Reply) -> RemoteJobsError:
-        if reply.status == 400 and self.refuses_key(reply):
+        if self.refuses_key(reply):
             return AuthenticationError(
-                f"Datafiniti answered HTTP 400 to {request}: {explain(reply)} (the token was not accepted; "
-                "a new password revokes the old token)",
-                status=400,
+                f"Datafiniti answered HTTP {reply.status} to {request}: {explain(reply)} (the token was not accepted; "
+                "check the connection's password; a new password revokes the old token)",
+                status=reply.status,
             )
         return error_for(self.label, request, reply)
 

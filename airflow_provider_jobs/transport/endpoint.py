@@ -114,6 +114,24 @@ def base_url(
     return f"{scheme}://{shown}{f':{number}' if number else ''}{path}"
 
 
+def proxy_url(value: str | None) -> str | None:
+    """Return the address of a proxy, with a scheme.
+
+    :raises ConnectionSettingsError: it is none. It is not shown, because it may hold a password.
+    """
+    if value is None:
+        return None
+    given = value if "://" in value else f"http://{value}"
+    try:
+        parts = urlsplit(given)
+        good = parts.scheme in {"http", "https"} and parts.port != 0 and _is_host(parts.hostname or "")
+    except ValueError:
+        good = False
+    if not good:
+        raise ConnectionSettingsError("proxy must be an address such as http://proxy.example:3128")
+    return given
+
+
 def _scheme(value: str | None, where: str) -> str | None:
     if value is None:
         return None
