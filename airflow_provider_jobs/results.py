@@ -8,7 +8,7 @@ import hashlib
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,8 @@ PART_BYTES = 128 << 20
 """Bytes after which a new part is begun."""
 MANIFEST = "_manifest.json"
 FAILED = "_failed.jsonl"
+REPLACING = "_replacing.json"
+"""Stands while files get their names: what to take away if that is broken off."""
 
 
 class Sink(Protocol):
@@ -118,7 +120,10 @@ class OutputFolder:
 
         :raises OutputConflictError: the folder holds the result of another task instance.
         """
-        place = self._folder / MANIFEST
+        return self._read(MANIFEST) or self._read(REPLACING)
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        place = self._folder / name
         if not place.exists():
             return None
         try:
@@ -164,14 +169,15 @@ class OutputFolder:
             with self.file(FAILED) as writer:
                 for entry in failed:
                     writer.write(msgspec.json.encode(entry) + b"\n")
-        earlier = self.check()
-        manifest = self._folder / MANIFEST
-        if earlier is not None:
-            manifest.unlink()
+        kept = {*names, *({FAILED} if failed else ())}
+        stale = self._stale_names() - kept
+        self._write(REPLACING, {"owner": self._owner, "parts": [{"name": name} for name in sorted(stale | kept)]})
+        self._remove([MANIFEST])
         for part in self._parts:
             self._move(part)
-        self._forget({*names, *({FAILED} if failed else ())}, earlier)
-        self._write_manifest(manifest, summary, job, parts)
+        self._remove(sorted(stale))
+        self._write(MANIFEST, self._manifest(summary, job, parts))
+        self._remove([REPLACING, *self._strays()])
         return [str(self._folder / part.name) for part in parts]
 
     def discard(self) -> None:
@@ -188,8 +194,25 @@ class OutputFolder:
 
     def _begin(self, name: str) -> _PartWriter:
         self._folder.mkdir(parents=True, exist_ok=True)
-        place = (self._folder / f"_tmp-{self._token}-{name}").path
+        place = (self._folder / f"{self._mark}{self._token}-{name}").path
         return _PartWriter(_Part(name, place), self._folder)
+
+    @property
+    def _mark(self) -> str:
+        """How the temporary files of this owner begin."""
+        return f"_tmp-{hashlib.sha256(msgspec.json.encode(self._owner, order='sorted')).hexdigest()[:8]}-"
+
+    def _strays(self) -> list[str]:
+        """Return the temporary files that an earlier try of this owner left when it was killed."""
+        return [place.name for place in self._folder.iterdir() if place.name.startswith(self._mark)]
+
+    def _stale_names(self) -> set[str]:
+        found: set[str] = set()
+        for name in (MANIFEST, REPLACING):
+            earlier = self._read(name)
+            if earlier is not None:
+                found |= {str(entry["name"]) for entry in earlier.get("parts", ())} | {FAILED}
+        return found
 
     def _close_open(self) -> None:
         assert self._open is not None
@@ -203,14 +226,13 @@ class OutputFolder:
         else:
             self._folder.fs.mv(part.place, target)
 
-    def _forget(self, kept: set[str], earlier: Mapping[str, Any] | None) -> None:
-        before = {str(entry["name"]) for entry in (earlier or {}).get("parts", ())} | ({FAILED} if earlier else set())
-        for name in before - kept:
+    def _remove(self, names: Iterable[str]) -> None:
+        for name in names:
             with contextlib.suppress(FileNotFoundError):
                 (self._folder / name).unlink()
 
-    def _write_manifest(self, place: ObjectStoragePath, summary: JobSummary, job: JobRef, parts: list[_Part]) -> None:
-        content = {
+    def _manifest(self, summary: JobSummary, job: JobRef, parts: list[_Part]) -> dict[str, Any]:
+        return {
             "format": 1,
             "owner": self._owner,
             "job": job.to_dict(),
@@ -225,8 +247,9 @@ class OutputFolder:
             "finished_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             "written_by": f"airflow-provider-jobs {__version__}",
         }
-        self._folder.mkdir(parents=True, exist_ok=True)
-        writer = self._begin(MANIFEST)
+
+    def _write(self, name: str, content: dict[str, Any]) -> None:
+        writer = self._begin(name)
         writer.write(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
         self._move(writer.close())
 

@@ -22,7 +22,7 @@ from airflow_provider_jobs.exceptions import (
     UnexpectedReplyError,
 )
 from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobStatus, StartedJob
-from airflow_provider_jobs.jobs.verdict import GiveUp, Over, TimedOut, Watch
+from airflow_provider_jobs.jobs.verdict import GRACE, GiveUp, Over, TimedOut, Watch
 from airflow_provider_jobs.services.base import Flow, Service
 from airflow_provider_jobs.services.cancelling import PAUSES, CancelOutcome, cancel_flow, delete_flow
 from airflow_provider_jobs.transport import settings
@@ -72,12 +72,17 @@ class RemoteJobsHook(BaseHook):
             mask_secret(secret)
         return endpoint
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the connection has been read, so that nothing more has to be asked of Airflow."""
+        return "endpoint" in self.__dict__
+
     async def aendpoint(self) -> Endpoint:
         """Read the connection's settings from an event loop; afterwards :attr:`endpoint` is known.
 
         :raises ConnectionSettingsError: they are incomplete or contradict each other.
         """
-        if "endpoint" not in self.__dict__:
+        if not self.is_ready:
             endpoint = self._read(await self.aget_connection(self.conn_id))
             for secret in _secrets(endpoint):
                 await amask_secret(secret)
@@ -226,12 +231,16 @@ class RemoteJobsHook(BaseHook):
                     raise JobTimeoutError(timed_out_text(job, verdict.status, time.time()))
                 sleep(verdict.seconds)
 
-    def cancel(self, ref: JobRef, *, look_first: bool = True, pauses: tuple[float, ...] = PAUSES) -> CancelOutcome:
+    def cancel(
+        self, ref: JobRef, *, pauses: tuple[float, ...] = PAUSES, started_at: float | None = None
+    ) -> CancelOutcome:
         """Cancel a job and make sure of it; see :func:`cancel_flow`.
 
+        :param started_at: seconds since the epoch at which the job was started, if that is known.
         :raises JobNotCancelledError: it may still run.
         """
-        outcome: CancelOutcome = self.run(cancel_flow(self.service, ref, look_first=look_first, pauses=pauses))
+        is_new = started_at is not None and time.time() - started_at < GRACE
+        outcome: CancelOutcome = self.run(cancel_flow(self.service, ref, pauses=pauses, is_new=is_new))
         return outcome
 
     def cancel_quickly(self, ref: JobRef) -> None:

@@ -18,6 +18,8 @@ GRACE = 60.0
 """Seconds after a start in which "not found" means "not yet": hosted Firecrawl answers 404 for some seconds."""
 PATIENCE = 900.0
 """Seconds of looks that failed one after another, after which the wait gives up."""
+FAILURES = 5
+"""Looks that must have failed by then: a triggerer that stalls for long must not take one bad answer for the last."""
 LONGEST_BACKOFF = 60.0
 LONGEST_ASKED = 300.0
 """Seconds that a service may ask us to wait: what it says once must not outlast the job."""
@@ -58,20 +60,30 @@ class Watch:
     :param deadline: when the wait ends, or None.
     :param poll_interval: the longest pause between two looks, in seconds.
     :param floor: the shortest one, in seconds.
+    :param address_known: a request to this address has worked before, such as the job's start.
     """
 
-    def __init__(self, *, started_at: float, deadline: float | None, poll_interval: float, floor: float) -> None:
+    def __init__(
+        self,
+        *,
+        started_at: float,
+        deadline: float | None,
+        poll_interval: float,
+        floor: float,
+        address_known: bool = True,
+    ) -> None:
         self.started_at = started_at
         self.deadline = deadline
         self.poll_interval = poll_interval
         self.floor = floor
         self.last: JobStatus | None = None
+        self._address_known = address_known
         self._failing_since: float | None = None
         self._failures = 0
 
     def saw(self, status: JobStatus, now: float) -> Wait | Over | TimedOut:
         """Judge a look that succeeded."""
-        self.last = status
+        self.last, self._address_known = status, True
         self._failing_since, self._failures = None, 0
         if status.state.is_over:
             return Over(status)
@@ -82,7 +94,8 @@ class Watch:
         if self._failing_since is None:
             self._failing_since = now
         self._failures += 1
-        if self._is_final(error, now) or now - self._failing_since >= PATIENCE:
+        tired = now - self._failing_since >= PATIENCE and self._failures >= FAILURES
+        if tired or self._is_final(error, now):
             return GiveUp(error)
         asked = getattr(error, "retry_after", None) if _says_when(error) else None
         backoff = min(LONGEST_BACKOFF, self.floor * 2.0 ** min(self._failures, 10))
@@ -92,8 +105,8 @@ class Watch:
         if isinstance(error, JobNotFoundError):
             return now - self.started_at >= GRACE
         if isinstance(error, RouteNotFoundError):
-            # A proxy that restarts answers with a page, too: only at the first look does it mean a wrong address.
-            return self.last is None
+            # A proxy that restarts answers with a page, too.
+            return not self._address_known
         return error.permanent
 
     def _wait(self, seconds: float, now: float) -> Wait | TimedOut:

@@ -109,7 +109,7 @@ class Killer:
         if job is None:
             return
         try:
-            outcome = self._hook.cancel(job.ref)
+            outcome = self._hook.cancel(job.ref, started_at=job.started_at)
         except JobNotCancelledError:
             raise
         except Exception as error:

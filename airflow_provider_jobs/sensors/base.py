@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue, conf
-from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
 from airflow_provider_jobs.compat import Owner
 from airflow_provider_jobs.exceptions import RemoteJobsError
@@ -64,9 +64,12 @@ class RemoteJobSensor(BaseSensorOperator):
             if self.cancel_on_kill:
                 self._killer = Killer(hook, cancels=True, log=self.log)
                 self._killer.owns(job)
-            if self.deferrable:
-                self._defer_unless_over(context, hook, job)
-        return super().execute(context)
+        if not self.deferrable:
+            return super().execute(context)
+        first = self._first_look(context)
+        if first.is_done:
+            return first.xcom_value
+        return self._defer(context, hook, job)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the job once."""
@@ -77,7 +80,11 @@ class RemoteJobSensor(BaseSensorOperator):
             ref = self.name_job(hook)
             if self._watch is None:
                 self._watch = Watch(
-                    started_at=time.time(), deadline=None, poll_interval=self.poke_interval, floor=hook.service.floor
+                    started_at=self._begun(context),
+                    deadline=None,
+                    poll_interval=self.poke_interval,
+                    floor=hook.service.floor,
+                    address_known=False,
                 )
             try:
                 status = hook.look(ref)
@@ -94,10 +101,19 @@ class RemoteJobSensor(BaseSensorOperator):
                 return PokeReturnValue(is_done=True, xcom_value=ended(ref, status))
             return PokeReturnValue(is_done=False)
 
-    def _defer_unless_over(self, context: Context, hook: RemoteJobsHook, job: StartedJob) -> None:
-        if self.poke(context).is_done:
-            return
-        self._defer(context, hook, job)
+    def _first_look(self, context: Context) -> PokeReturnValue:
+        try:
+            return self.poke(context)
+        except AirflowFailException as error:
+            # As BaseSensorOperator does around its own looks.
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(f"skipped instead of failed: {error}") from error
+            raise
+
+    def _begun(self, context: Context) -> float:
+        # In reschedule mode every look is a process of its own, and the wait is older than it.
+        first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
+        return first.timestamp() if first is not None else time.time()
 
     def _defer(self, context: Context, hook: RemoteJobsHook, job: StartedJob) -> NoReturn:
         # Lazy: a sensor that does not defer needs no aiohttp.

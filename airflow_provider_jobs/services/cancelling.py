@@ -28,41 +28,41 @@ class CancelOutcome:
 
 
 def cancel_flow(
-    service: Service, ref: JobRef, *, look_first: bool = True, pauses: Sequence[float] = PAUSES
+    service: Service, ref: JobRef, *, pauses: Sequence[float] = PAUSES, is_new: bool = False
 ) -> Flow[CancelOutcome]:
     """Cancel a job and make sure of it.
 
     Looks first, because a server may mark a finished job as cancelled; sends the DELETE; asks whether it took
     effect, and sends it again while it did not: a cancel can be refused for too many requests or be lost.
 
-    :param pauses: seconds between the two looks that follow each DELETE; their number bounds the attempts.
+    :param pauses: seconds between the two looks that follow each DELETE; their number, at least one, bounds the
+        attempts.
+    :param is_new: the job was started a moment ago, so "not found" means "not yet": hosted Firecrawl answers so.
     :raises JobNotCancelledError: the job still runs after the last look, or could not be asked about.
     """
-    if look_first:
+    before = yield from _look(service, ref)
+    if isinstance(before, RemoteJobsError) and not before.permanent:
+        yield Pause(pauses[0])
         before = yield from _look(service, ref)
-        if isinstance(before, RemoteJobsError) and not before.permanent:
-            yield Pause(pauses[0])
-            before = yield from _look(service, ref)
-        if isinstance(before, JobNotFoundError):
-            return CancelOutcome(None, True, f"{ref} is unknown to {service.label}: nothing to cancel")
-        if isinstance(before, JobStatus) and before.state.is_over:
-            return CancelOutcome(before, True, f"{ref} is over already: {before.describe()}")
+    if isinstance(before, JobNotFoundError) and not is_new:
+        return CancelOutcome(None, True, f"{ref} is unknown to {service.label}: nothing to cancel")
+    if isinstance(before, JobStatus) and before.state.is_over:
+        return CancelOutcome(before, True, f"{ref} is over already: {before.describe()}")
     problem: RemoteJobsError | JobStatus | None = None
     for seconds in pauses:
         refused = yield from _delete(service, ref)
         if isinstance(refused, RemoteJobsError) and refused.permanent:
             raise JobNotCancelledError(f"{ref} could not be cancelled and may still run: {refused}") from refused
         seen = yield from _look(service, ref)
-        if not _is_end(seen):
+        if _end(service, ref, refused, seen, is_new=is_new) is None:
             yield Pause(seconds)
             # Again, because the next DELETE must not meet a job that has finished meanwhile.
             seen = yield from _look(service, ref)
-        if isinstance(seen, JobNotFoundError):
-            return CancelOutcome(None, False, f"{ref} is gone from {service.label}")
-        if isinstance(seen, JobStatus) and seen.state.is_over:
-            return CancelOutcome(seen, False, f"{ref} is over: {seen.describe()}")
-        if isinstance(refused, str) and isinstance(seen, RemoteJobsError):
-            return CancelOutcome(None, False, f"{ref}: nothing left to cancel, says {service.label} ({refused})")
+        end = _end(service, ref, refused, seen, is_new=is_new)
+        if end is None and isinstance(refused, str) and _is_silent(seen):
+            end = CancelOutcome(None, False, f"{ref}: nothing left to cancel, says {service.label} ({refused})")
+        if end is not None:
+            return end
         problem = refused if isinstance(refused, RemoteJobsError) else seen
     told = problem.describe() if isinstance(problem, JobStatus) else str(problem)
     raise JobNotCancelledError(f"{ref} may still run, the cancel did not take effect: {told}")
@@ -94,5 +94,21 @@ def _look(service: Service, ref: JobRef) -> Flow[JobStatus | RemoteJobsError]:
         return error
 
 
-def _is_end(seen: JobStatus | RemoteJobsError) -> bool:
-    return isinstance(seen, JobNotFoundError) or (isinstance(seen, JobStatus) and seen.state.is_over)
+def _end(
+    service: Service,
+    ref: JobRef,
+    refused: RemoteJobsError | str | None,
+    seen: JobStatus | RemoteJobsError,
+    *,
+    is_new: bool,
+) -> CancelOutcome | None:
+    if isinstance(seen, JobStatus) and seen.state.is_over:
+        return CancelOutcome(seen, False, f"{ref} is over: {seen.describe()}")
+    # Of a new job that has not been found, a DELETE must have been accepted once.
+    if isinstance(seen, JobNotFoundError) and (refused is None or not is_new):
+        return CancelOutcome(None, False, f"{ref} is gone from {service.label}")
+    return None
+
+
+def _is_silent(seen: JobStatus | RemoteJobsError) -> bool:
+    return isinstance(seen, RemoteJobsError) and not isinstance(seen, JobNotFoundError)

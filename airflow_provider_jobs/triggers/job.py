@@ -152,6 +152,8 @@ class JobTrigger(BaseTrigger):
         # Only when the kill came before run() got that far. A thread of the triggerer must not ask synchronously.
         if self._hook is None:
             self._hook = hook_for(self.job.ref.service, self.conn_id)
+        if self._hook.is_ready:
+            return
         try:
             asyncio.run_coroutine_threadsafe(self._hook.aendpoint(), loop).result(ASK_TIMEOUT)
         except Exception as error:
@@ -176,7 +178,7 @@ class JobTrigger(BaseTrigger):
         """Cancel the job from a thread; return whether it is over. Never raises."""
         try:
             hook = self._hook or hook_for(self.job.ref.service, self.conn_id)
-            outcome = hook.cancel(self.job.ref, pauses=KILL_PAUSES)
+            outcome = hook.cancel(self.job.ref, pauses=KILL_PAUSES, started_at=self.job.started_at)
         except Exception as error:
             self.log.error("%s may still run; cancelling it because %s failed: %s", self.job.ref, why, error)
             return False

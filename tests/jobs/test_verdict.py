@@ -20,8 +20,11 @@ BROKEN = errors.ServiceUnavailableError("HTTP 500", status=500)
 LOST = errors.TransportError("lost", sent=True)
 
 
-def watch(deadline: float | None = None, *, poll_interval: float = 30.0, floor: float = 1.0) -> Watch:
+def watch(
+    deadline: float | None = None, *, poll_interval: float = 30.0, floor: float = 1.0, address_known: bool = True
+) -> Watch:
     return Watch(
+        address_known=address_known,
         started_at=START,
         deadline=None if deadline is None else START + deadline,
         poll_interval=poll_interval,
@@ -105,9 +108,10 @@ def test_permanent_errors_end_a_wait_at_once(error: RemoteJobsError) -> None:
 
 
 def test_a_wrong_address_is_noticed_at_the_first_look_only() -> None:
-    """F15: later, a page means a proxy that restarts."""
-    assert watch().missed(PAGE, START + 1) == GiveUp(PAGE)
-    watching = watch()
+    """F15: later, or where the job was started, a page means a proxy that restarts."""
+    assert watch(address_known=False).missed(PAGE, START + 1) == GiveUp(PAGE)
+    assert isinstance(watch().missed(PAGE, START + 1), Wait)
+    watching = watch(address_known=False)
     watching.saw(RUNNING, START + 5)
     assert isinstance(watching.missed(PAGE, START + 10), Wait)
 
@@ -141,6 +145,14 @@ def test_one_good_look_renews_the_patience(error: RemoteJobsError) -> None:
         for minute in range(14):
             assert isinstance(watching.missed(error, now + 60 * minute), Wait)
         assert isinstance(watching.saw(RUNNING, now + 60 * 14), Wait)
+
+
+def test_a_stalled_triggerer_does_not_give_up_on_two_bad_looks() -> None:
+    """The clock alone is no sign of patience: the looks between may never have been made."""
+    watching = watch()
+    for looks in range(4):
+        assert isinstance(watching.missed(BROKEN, START + looks * PATIENCE), Wait)
+    assert watching.missed(BROKEN, START + 4 * PATIENCE) == GiveUp(BROKEN)
 
 
 def test_pauses_after_failures_grow_and_are_bounded() -> None:

@@ -171,18 +171,14 @@ def test_no_name_is_given_before_the_end(place: Place) -> None:
     assert not [name for name in place.names() if name.startswith("_tmp-")]
 
 
-def test_the_manifest_comes_last(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader that sees the manifest sees all of the result."""
-    seen: list[list[str]] = []
-    write = OutputFolder._write_manifest
-
-    def watched(self: OutputFolder, *args: Any) -> None:
-        seen.append(place.names())
-        write(self, *args)
-
-    monkeypatch.setattr(OutputFolder, "_write_manifest", watched)
-    deliver(place, 1, 2, part_bytes=1, failed=FAILED)
-    assert seen == [["_failed.jsonl", "part-00000.jsonl", "part-00001.jsonl"]]
+def test_the_manifest_comes_last(tmp_path: Path) -> None:
+    """A reader that sees the manifest sees all of the result: none stands when a name could not be given."""
+    place = Place(str(tmp_path / "out"))
+    (tmp_path / "out" / "part-00001.jsonl").mkdir(parents=True)
+    with pytest.raises(OSError, match="part-00001"):
+        deliver(place, 1, 2, part_bytes=1)
+    assert "part-00000.jsonl" in place.names()
+    assert "_manifest.json" not in place.names()
 
 
 def test_discard_leaves_nothing(place: Place, spool: Path) -> None:
@@ -248,21 +244,32 @@ def test_an_earlier_result_stays_until_the_new_one_is_complete(place: Place) -> 
     assert place.manifest()["records"] == 2
 
 
-@pytest.mark.xfail(strict=True, reason="the names of the earlier parts are lost with the earlier manifest")
-def test_what_a_broken_off_finish_left_is_taken_away_by_the_next(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_broken_off_finish_left_is_taken_away_by_the_next(tmp_path: Path) -> None:
     """A worker that dies while it gives names: what it named must not stay beside the next result."""
+    place = Place(str(tmp_path / "out"))
     deliver(place, *range(5), part_bytes=1)
-
-    def dies(*args: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(OutputFolder, "_write_manifest", dies)
-        with pytest.raises(KeyboardInterrupt):
-            deliver(place, *range(20, 24), part_bytes=1)
+    (tmp_path / "out" / "part-00005.jsonl").mkdir()
+    with pytest.raises(OSError, match="part-00005"):
+        deliver(place, *range(20, 26), part_bytes=1)
+    assert "_manifest.json" not in place.names()
+    with pytest.raises(OutputConflictError):
+        OutputFolder(place.url, OTHER).check()
+    (tmp_path / "out" / "part-00005.jsonl").rmdir()
     deliver(place, 10)
-    named = {part["name"] for part in place.manifest()["parts"]}
-    assert {name for name in place.names() if name.startswith("part-")} == named
+    assert place.names() == ["_manifest.json", "part-00000.jsonl"]
+    assert place.lines("part-00000.jsonl") == [{"n": 10}]
+
+
+def test_temporary_files_of_a_killed_try_are_taken_away_by_the_next(place: Place) -> None:
+    killed, other = OutputFolder(place.url, OWNER), OutputFolder(place.url, OTHER)
+    for folder in (killed, other):
+        with folder.file("a.csv") as writer:
+            writer.write(b"x")
+    deliver(place, 2)
+    left = [name for name in place.names() if name.startswith("_tmp-")]
+    assert len(left) == len(place.names()) - 2 == 1
+    other.discard()
+    assert place.names() == ["_manifest.json", "part-00000.jsonl"]
 
 
 def test_the_manifest_of_the_earlier_job_is_given(place: Place) -> None:

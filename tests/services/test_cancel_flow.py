@@ -65,6 +65,24 @@ def test_a_job_that_is_not_known_is_nothing_to_cancel() -> None:
     assert conversation.outcome.note == f"{BATCH} is unknown to Firecrawl: nothing to cancel"
 
 
+def test_a_new_job_that_is_not_known_yet_is_cancelled() -> None:
+    """F14: for some seconds after the start, "not found" means "not yet", and the job would run on."""
+    conversation = cancel(NOT_FOUND, NOT_FOUND, NOT_FOUND, NOT_FOUND, ACCEPTED, status("cancelled"), is_new=True)
+    assert conversation.sent == [GET, DELETE, GET, GET, DELETE, GET]
+    assert conversation.outcome.status.state is JobState.CANCELLED
+
+
+def test_a_new_job_whose_cancel_was_accepted_may_stay_unknown() -> None:
+    conversation = cancel(NOT_FOUND, ACCEPTED, NOT_FOUND, is_new=True)
+    assert conversation.sent == [GET, DELETE, GET]
+
+
+def test_a_new_job_that_is_never_found_may_still_run() -> None:
+    conversation = Talk(cancel_flow(FIRECRAWL, BATCH, is_new=True), lambda request: NOT_FOUND)
+    with pytest.raises(errors.JobNotCancelledError, match="may still run"):
+        conversation.run()
+
+
 def test_an_unknown_word_is_cancelled() -> None:
     """F44: it may be running, and then it is billed."""
     assert cancel(status("archiving"), ACCEPTED, status("cancelled")).sent == [GET, DELETE, GET]
@@ -205,10 +223,6 @@ def test_a_look_that_never_answers_does_not_keep_a_job_alive() -> None:
     with pytest.raises(errors.JobNotCancelledError, match="may still run"):
         conversation.run()
     assert DELETE in conversation.sent
-
-
-def test_without_a_look_the_delete_comes_first() -> None:
-    assert cancel(ACCEPTED, status("cancelled"), look_first=False).sent == [DELETE, GET]
 
 
 def test_datafiniti_is_cancelled_by_the_same_flow() -> None:
