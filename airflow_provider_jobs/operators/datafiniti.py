@@ -22,6 +22,7 @@ from airflow_provider_jobs.services.datafiniti import (
     RecordCounter,
     check_data_type,
     check_file_format,
+    check_num_records,
     check_query,
     check_view,
     file_name,
@@ -97,7 +98,7 @@ class DatafinitiDownloadOperator(RemoteJobOperator):
         if is_literal(self.query):
             check_query(self.query)
         if is_literal(self.num_records):
-            DatafinitiService.check_num_records(self.num_records, allow_all_records=self.allow_all_records)
+            check_num_records(self.num_records, allow_all_records=self.allow_all_records)
         if is_literal(self.file_format):
             check_file_format(self.file_format)
         if self.view is not None and is_literal(self.view):

@@ -60,7 +60,9 @@ class ControlApp:
 
     def _job(self, request: Request) -> FirecrawlJob | Download:
         job_id = str(request.path_params["job_id"])
-        job = self._world.firecrawl_jobs.get(job_id) or self._world.downloads.get(job_id)
+        job: FirecrawlJob | Download | None = self._world.firecrawl_jobs.get(job_id) or self._world.downloads.get(
+            job_id
+        )
         if job is None:
             raise HTTPException(404, f"no job {job_id}")
         return job

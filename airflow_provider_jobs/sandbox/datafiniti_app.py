@@ -169,7 +169,7 @@ class DatafinitiApp:
         job_id = str(request.path_params["job_id"])
         if not job_id.isdigit():
             raise Refused(400, "ID must be a number.")
-        job = self._world.downloads.get(job_id)
+        job: Download | None = self._world.downloads.get(job_id)
         if job is None or job.gone or job.account != request.state.account:
             raise Refused(404, "Download not found.")
         return job

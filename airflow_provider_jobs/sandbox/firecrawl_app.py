@@ -98,7 +98,7 @@ class FirecrawlApp:
     def _appended(self, request: Request, wanted: Start) -> FirecrawlJob | None:
         if wanted.append_to is None:
             return None
-        job = self._world.firecrawl_jobs.get(wanted.append_to)
+        job: FirecrawlJob | None = self._world.firecrawl_jobs.get(wanted.append_to)
         if job is None or not self._owns(request, job):
             raise failure(404, "Job not found")
         job.append(wanted.urls)

@@ -73,7 +73,8 @@ class Guard:
         given = self._world.firecrawl.credits
         if given is None:
             return 100_000 if self._world.firecrawl.with_database else MANY
-        return max(0, given - sum(job.completed_pages for job in self._world.firecrawl_jobs.values()))
+        used: int = sum(job.completed_pages for job in self._world.firecrawl_jobs.values())
+        return max(0, given - used)
 
     def check_key(self, request: Request) -> None:
         """Use up the idempotency key, before the body is looked at (F20)."""

@@ -7,13 +7,9 @@ import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_jobs.sandbox.settings import DatafinitiSettings, FirecrawlSettings
-
-if TYPE_CHECKING:
-    from airflow_provider_jobs.sandbox.datafiniti_jobs import Download
-    from airflow_provider_jobs.sandbox.firecrawl_jobs import FirecrawlJob
 
 BODY_KEPT = 64 * 1024
 
@@ -158,8 +154,9 @@ class World:
         self.faults = FaultBook()
         self.firecrawl = FirecrawlSettings(page_seconds=self._page_seconds)
         self.datafiniti = DatafinitiSettings()
-        self.firecrawl_jobs: dict[str, FirecrawlJob] = {}
-        self.downloads: dict[str, Download] = {}
+        # The jobs know their world, hence no types of theirs here.
+        self.firecrawl_jobs: dict[str, Any] = {}
+        self.downloads: dict[str, Any] = {}
         self.revoked: dict[str, set[str]] = {"firecrawl": set(), "datafiniti": set()}
         self.disabled: dict[str, set[str]] = {"firecrawl": set(), "datafiniti": set()}
         self.unpaid: dict[str, set[str]] = {"firecrawl": set(), "datafiniti": set()}

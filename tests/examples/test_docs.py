@@ -27,7 +27,7 @@ from airflow_provider_jobs.sandbox.settings import CHOICES, DatafinitiSettings, 
 from airflow_provider_jobs.sensors.base import RemoteJobSensor
 from airflow_provider_jobs.sensors.datafiniti import DatafinitiDownloadSensor
 from airflow_provider_jobs.sensors.firecrawl import FirecrawlJobSensor
-from airflow_provider_jobs.services import datafiniti as datafiniti_service
+from airflow_provider_jobs.services.datafiniti import wire as datafiniti_service
 from airflow_provider_jobs.services.firecrawl import wire as firecrawl_service
 from tests.conftest import ROOT
 

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 from airflow_provider_jobs.exceptions import (
     AuthenticationError,
-    InvalidInputError,
     JobNotFoundError,
     RemoteJobsError,
     RequestRejectedError,
-    ResultExpiredError,
     ServiceUnavailableError,
     UnexpectedReplyError,
 )
 from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobState, JobStatus, StartedJob
 from airflow_provider_jobs.services.base import Flow, KindInfo, Purpose, Reply, Request, items
+from airflow_provider_jobs.services.datafiniti.checks import (
+    check_data_type,
+    check_file_format,
+    check_num_records,
+    check_query,
+    check_view,
+)
 from airflow_provider_jobs.services.errors import as_text, error_for, explain
 from airflow_provider_jobs.services.options import check_options
 
 HOSTED = "https://api.datafiniti.co"
-DATA_TYPES = ("businesses", "products", "properties", "people")
-FILE_FORMATS = ("json", "csv")
-
 OPTIONS: Mapping[str, frozenset[str]] = {"v4": frozenset({"auto_trace", "only_traceable", "view_name", "sort"})}
 _BY_ARGUMENT = ("query", "download", "format", "num_records", "view")
 
@@ -76,7 +78,7 @@ class DatafinitiService:
         :raises InvalidInputError: the service would refuse this, or bill without a limit.
         """
         extra = self.check_download_options(options, check_names=check_names)
-        count = self.check_num_records(num_records, allow_all_records=allow_all_records)
+        count = check_num_records(num_records, allow_all_records=allow_all_records)
         body: dict[str, Any] = {
             **extra,
             "query": check_query(query),
@@ -98,25 +100,6 @@ class DatafinitiService:
             options, where="Datafiniti's download", known=OPTIONS, version="v4",
             by_argument=_BY_ARGUMENT, check_names=check_names,
         )  # fmt: skip
-
-    @staticmethod
-    def check_num_records(num_records: Any, *, allow_all_records: bool) -> int | None:
-        """Return the number of records to ask for; a rendered template may give it as text.
-
-        :raises InvalidInputError: no positive whole number, or none at all without ``allow_all_records``.
-        """
-        if num_records is None:
-            if allow_all_records:
-                return None
-            raise InvalidInputError(
-                "num_records is missing: Datafiniti would download and bill every record that matches. "
-                "Give a number, or allow_all_records=True"
-            )
-        if isinstance(num_records, str) and num_records.strip().isdecimal():
-            num_records = int(num_records)
-        if not isinstance(num_records, int) or isinstance(num_records, bool) or num_records < 1:
-            raise InvalidInputError(f"num_records must be a whole number of at least 1, not {num_records!r}")
-        return num_records
 
     # --- start ------------------------------------------------------------------------------------------------
 
@@ -249,113 +232,6 @@ class DatafinitiService:
     def job_path(ref: JobRef) -> str:
         """Return the job's own address below the base URL."""
         return f"/v4/downloads/{quote(ref.job_id, safe='')}"
-
-
-def check_data_type(value: Any) -> str:
-    """Return a data type as it stands in the address.
-
-    :raises InvalidInputError: there is no such type; singular names get a hint.
-    """
-    if value in DATA_TYPES:
-        return str(value)
-    singular = {"business": "businesses", "product": "products", "property": "properties", "person": "people"}
-    hint = f"; did you mean {singular[value]!r}?" if isinstance(value, str) and value in singular else ""
-    raise InvalidInputError(f"data_type must be one of {', '.join(DATA_TYPES)}, not {value!r}{hint}")
-
-
-def check_query(value: Any) -> str:
-    """Return a query.
-
-    :raises InvalidInputError: it is empty or no text.
-    """
-    if isinstance(value, str) and value.strip():
-        return value
-    raise InvalidInputError("query must be a text such as 'categories:hotels AND country:US'")
-
-
-def check_view(value: Any) -> str | list[Any]:
-    """Return the name of a view or a list of fields.
-
-    :raises InvalidInputError: it is neither.
-    """
-    if isinstance(value, str | list) and value:
-        return value
-    raise InvalidInputError("view must be the name of a view, or a list of fields")
-
-
-def check_file_format(value: Any) -> str:
-    """Return a file format in lower case.
-
-    :raises InvalidInputError: there is no such format.
-    """
-    if isinstance(value, str) and value.casefold() in FILE_FORMATS:
-        return value.casefold()
-    raise InvalidInputError(f"file_format must be json or csv, not {value!r}")
-
-
-def file_name(link: str, number: int, ref: JobRef, file_format: str, taken: Collection[str] = ()) -> str:
-    """Return a safe name for a result file: the service's own where it can be used.
-
-    :param number: place of the link, from 1.
-    :param taken: names that other files of the job have already.
-    """
-    given = unquote(urlsplit(link).path).rsplit("/", 1)[-1]
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}", given) and given not in taken:
-        return given
-    stem, ending = f"{re.sub(r'[^A-Za-z0-9-]', '-', ref.job_id)}_{number}", "csv" if file_format == "csv" else "txt"
-    name = f"{stem}.{ending}"
-    while name in taken:
-        stem += "_"
-        name = f"{stem}.{ending}"
-    return name
-
-
-class RecordCounter:
-    """Counts the records of a result file as its lines go by.
-
-    A JSON file has a record a line, blank ones excepted. A CSV file has a header, and a record goes on while a quote is
-    open.
-    """
-
-    def __init__(self, file_format: str) -> None:
-        self._csv = file_format == "csv"
-        self._quoted = False
-        self._seen = 0
-
-    @property
-    def records(self) -> int:
-        """Records so far."""
-        return max(0, self._seen - 1) if self._csv else self._seen
-
-    def line(self, line: bytes) -> None:
-        """Count one line."""
-        if self._csv:
-            was_quoted = self._quoted
-            self._quoted ^= bool(line.count(b'"') % 2)
-            if self._quoted or (not was_quoted and not line.strip()):
-                return
-            self._seen += 1
-        elif line.strip():
-            self._seen += 1
-
-
-def check_file_reply(name: str, reply: Reply) -> None:
-    """Raise when a result file could not be had. The link itself is a secret and is not named.
-
-    :raises ResultExpiredError: the link is older than seven days, or the file is withheld (403, 404).
-    :raises ServiceUnavailableError: the file host failed.
-    """
-    if reply.ok:
-        return
-    told = f"result file {name}: HTTP {reply.status}"
-    if reply.status >= 500 or reply.status in {408, 429}:
-        raise ServiceUnavailableError(told, status=reply.status)
-    if reply.status in {403, 404}:
-        raise ResultExpiredError(
-            f"{told}; links live for seven days after the job's end, and files are withheld while overages "
-            f"are unpaid: {explain(reply)}"
-        )
-    raise RequestRejectedError(f"{told}: {explain(reply)}", status=reply.status)
 
 
 def _is_bad_token(reply: Reply) -> bool:
