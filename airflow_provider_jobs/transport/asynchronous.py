@@ -25,7 +25,7 @@ from airflow_provider_jobs.exceptions import (
 from airflow_provider_jobs.services.base import Flow, Pause, Reply, Request
 from airflow_provider_jobs.transport.blocking import LIGHT
 from airflow_provider_jobs.transport.budget import Budget
-from airflow_provider_jobs.transport.credentials import Credentials
+from airflow_provider_jobs.transport.credentials import Credentials, not_sent
 from airflow_provider_jobs.transport.endpoint import Endpoint
 from airflow_provider_jobs.transport.policy import LONGEST_WAIT, Policy, is_transient, told
 from airflow_provider_jobs.transport.redirects import MOST_REDIRECTS, next_address
@@ -105,7 +105,11 @@ class AsyncTransport:
         async with self._login:
             login = self._credentials.login_request()
             if login is not None:
-                self._credentials.accept(await self._exchange(login, None))
+                try:
+                    reply = await self._exchange(login, None)
+                except TransportError as error:
+                    raise not_sent(error) from None
+                self._credentials.accept(login, reply)
         return self._credentials.current
 
     async def _secure(self) -> ssl.SSLContext | bool:

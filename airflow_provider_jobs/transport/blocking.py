@@ -15,7 +15,7 @@ from requests.auth import AuthBase
 
 from airflow_provider_jobs.exceptions import RedirectRefusedError, RemoteJobsError, TlsError, TransportError
 from airflow_provider_jobs.services.base import Flow, Pause, Purpose, Reply, Request
-from airflow_provider_jobs.transport.credentials import Credentials
+from airflow_provider_jobs.transport.credentials import Credentials, not_sent
 from airflow_provider_jobs.transport.endpoint import Endpoint
 from airflow_provider_jobs.transport.policy import Policy, is_transient
 from airflow_provider_jobs.transport.redirects import MOST_REDIRECTS, next_address
@@ -100,7 +100,11 @@ class BlockingTransport:
     def _token(self) -> str | None:
         login = self._credentials.login_request()
         if login is not None:
-            self._credentials.accept(self._exchange(login, None))
+            try:
+                reply = self._exchange(login, None)
+            except TransportError as error:
+                raise not_sent(error) from None
+            self._credentials.accept(login, reply)
         return self._credentials.current
 
     def _exchange(self, request: Request, token: str | None) -> Reply:

@@ -7,10 +7,11 @@ import threading
 from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
-from airflow_provider_jobs.exceptions import RedirectRefusedError, ServiceError
+from airflow_provider_jobs.exceptions import RateLimitedError, RedirectRefusedError, ServiceError, TransportError
 from airflow_provider_jobs.services.base import Reply, Request, Service
 from airflow_provider_jobs.services.errors import error_for
 from airflow_provider_jobs.transport.endpoint import Endpoint
+from airflow_provider_jobs.transport.policy import is_transient
 
 SHORTEST_SECRET = 4
 """Anything shorter is part of ordinary words and cannot be taken out of a text."""
@@ -46,11 +47,16 @@ class Credentials:
             return None
         return self._service.login(login.email, login.password)
 
-    def accept(self, reply: Reply) -> None:
+    def accept(self, login: Request, reply: Reply) -> None:
         """Read the answer to :meth:`login_request`.
 
         :raises AuthenticationError: the login was not accepted.
+        :raises RateLimitedError: there were too many requests.
+        :raises TransportError: the service failed; what waits for the token was not sent.
         """
+        if is_transient(reply):
+            error = self.service_error(login, reply)
+            raise error if isinstance(error, RateLimitedError) else TransportError(str(error), sent=False)
         token = self._service.read_login(reply)
         if self._on_new_key is not None:
             self._on_new_key(token)
@@ -84,6 +90,11 @@ class Credentials:
     def service_error(self, request: Request, reply: Reply) -> ServiceError | RedirectRefusedError:
         """Return the error that a reply without success means."""
         return error_for(self._service.label, request, reply)
+
+
+def not_sent(error: TransportError) -> TransportError:
+    """Return the error of a login as that of the request that waits for it."""
+    return TransportError(str(error), sent=False) if error.sent else error
 
 
 def _forms(secret: str) -> Iterator[str]:
