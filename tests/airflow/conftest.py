@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.airflow.stories import Player
+from tests.airflow.stories import Player, Stage
 from tests.support.cluster import AirflowCluster
 
 
@@ -18,7 +18,7 @@ def told(request: pytest.FixtureRequest, airflow: AirflowCluster) -> Callable[[s
         for item in items
         if hasattr(item.function, "story")
     ]
-    player = Player(airflow)
+    player = Player(lambda name: Stage(airflow, name))
     player.play(stories)
     print(*player.notes, sep="\n")
 

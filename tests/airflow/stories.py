@@ -132,27 +132,33 @@ class Run:
 class Stage:
     """What a story plays on: the Airflow that all share, and a sandbox with two connections of its own."""
 
-    def __init__(self, airflow: AirflowCluster, name: str) -> None:
+    def __init__(
+        self,
+        airflow: AirflowCluster,
+        name: str,
+        sandbox: Sandbox | None = None,
+        connections: dict[str, str] | None = None,
+    ) -> None:
+        """Prepare the stage.
+
+        :param sandbox: a running one; without it, the stage starts its own when it is first used
+        :param connections: the connection to use, by service; without it, two are stored in the database
+        """
         self.airflow, self.name = airflow, name
         self.runs: list[Run] = []
         self._open = ExitStack()
-        self._sandbox: Sandbox | None = None
-        self._connections: dict[str, str] = {}
+        self._sandbox = sandbox
+        self._connections = connections or {}
 
     @property
     def sandbox(self) -> Sandbox:
         if self._sandbox is None:
             self._sandbox = self._open.enter_context(Sandbox(page_seconds=0.0))
-            self.connect(f"story_{next(_numbers)}")
+            number = next(_numbers)
+            for service, password in (("firecrawl", FIRECRAWL_KEY), ("datafiniti", "sandbox-token")):
+                name = self._connections[service] = f"{service}_story_{number}"
+                self.airflow.add_connection(name, service, host=self._sandbox.urls[service], password=password)
         return self._sandbox
-
-    def connect(self, name: str, **extra: Any) -> None:
-        """Store the two connections that the runs of this story use from now on."""
-        assert self._sandbox is not None
-        for service, password in (("firecrawl", FIRECRAWL_KEY), ("datafiniti", "sandbox-token")):
-            self._connections[service] = f"{service}_{name}"
-            fields = {"host": self._sandbox.urls[service], "password": password}
-            self.airflow.add_connection(f"{service}_{name}", service, **fields)
 
     @property
     def control(self) -> Any:
@@ -307,9 +313,13 @@ def story(tell: Callable[..., Telling]) -> Callable[..., None]:
 class Player:
     """Plays stories side by side and remembers how each ended."""
 
-    def __init__(self, airflow: AirflowCluster) -> None:
-        self._airflow = airflow
-        self.failures: dict[str, BaseException] = {}
+    def __init__(self, stage: Callable[[str], Stage]) -> None:
+        """Prepare to play.
+
+        :param stage: sets the stage of the story of this name
+        """
+        self._stage = stage
+        self.failures: dict[str, Exception] = {}
         self.notes: list[str] = []
 
     def play(self, stories: Sequence[tuple[str, Callable[..., Telling], dict[str, Any]]]) -> None:
@@ -319,7 +329,7 @@ class Player:
         while waiting or active:
             while waiting and len(active) < AT_ONCE:
                 name, tell, parameters = waiting.pop(0)
-                active.append(_Playing(name, tell, parameters, Stage(self._airflow, name)))
+                active.append(_Playing(name, tell, parameters, self._stage(name)))
             active = [playing for playing in active if not self._step(playing)]
             time.sleep(0.1)
 
