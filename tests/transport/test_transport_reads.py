@@ -16,10 +16,12 @@ from airflow_provider_jobs.exceptions import (
 )
 from airflow_provider_jobs.sandbox import Sandbox
 from airflow_provider_jobs.services.base import Purpose, Request
+from airflow_provider_jobs.services.datafiniti import DatafinitiService
 from airflow_provider_jobs.services.firecrawl import FirecrawlService
 from airflow_provider_jobs.transport.blocking import BlockingTransport
 from airflow_provider_jobs.transport.credentials import Credentials
-from tests.transport.carriers import ALL, Carrier, cancel, endpoint, poll, read
+from airflow_provider_jobs.transport.endpoint import Login
+from tests.transport.carriers import ALL, Carrier, cancel, endpoint, poll, read, start
 from tests.transport.wire import Line, WireServer, deaf_port, free_port, reply
 
 Open = Callable[..., Carrier]
@@ -406,3 +408,27 @@ def test_answers_read_alike(carrier: Open) -> None:
         assert opened.send(read()).json() == {"a": 1}
         last = opened.send(read())
     assert (last.status, last.text) == (404, "<pre>Cannot GET</pre>")
+
+
+# --- a request that needs a login first -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["500", "503", "429_seconds", "lost_reply", "reset"])
+def test_a_login_that_fails_for_a_moment_is_tried_again(sandbox: Sandbox, carrier: Open, fault: str) -> None:
+    sandbox.control.fault("datafiniti", fault, times=1, path_contains="/auth", seconds=1)
+    login = Login("user@example.com", "secret")
+    opened = carrier(endpoint(sandbox.urls["datafiniti"], token=None, login=login), DatafinitiService())
+    assert opened.send(read("/v4/account")).status == 200
+
+
+@pytest.mark.parametrize("fault", ["500", "503", "lost_reply", "reset"])
+def test_a_start_that_waits_for_a_login_was_not_sent(sandbox: Sandbox, carrier: Open, fault: str) -> None:
+    """DF2."""
+    sandbox.control.fault("datafiniti", fault, times=None, path_contains="/auth")
+    login = Login("user@example.com", "secret")
+    opened = carrier(endpoint(sandbox.urls["datafiniti"], token=None, login=login), DatafinitiService())
+    with pytest.raises(TransportError, match="/v4/auth") as caught:
+        opened.send(start("/v4/businesses/search"))
+    assert not caught.value.sent
+    assert not caught.value.permanent
+    assert sandbox.control.requests(host="datafiniti", path_contains="/search") == []
