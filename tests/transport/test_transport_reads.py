@@ -247,7 +247,7 @@ def test_a_refusal_leaves_the_connection_usable(carrier: Open) -> None:
 @pytest.mark.parametrize("purpose", ["poll", "read", "cancel"])
 def test_a_server_that_takes_no_connection_is_given_up(carrier: Open, purpose: str) -> None:
     with deaf_port() as port:
-        opened = carrier(endpoint(f"http://127.0.0.1:{port}", connect_timeout=0.1))
+        opened = carrier(endpoint(f"http://127.0.0.1:{port}", connect_timeout=0.05))
         begun = time.monotonic()
         with pytest.raises(TransportError, match="no connection") as caught:
             opened.send(ALL[purpose]())
@@ -272,7 +272,7 @@ def test_a_server_that_falls_silent_is_given_up(carrier: Open, purpose: str, beg
         line.until_gone()
 
     with WireServer(silent) as server:
-        opened = carrier(endpoint(server.url, read_timeout=0.15))
+        opened = carrier(endpoint(server.url, read_timeout=0.06))
         begun = time.monotonic()
         with pytest.raises(TransportError, match="timed out") as caught:
             opened.send(ALL[purpose]())

@@ -111,7 +111,7 @@ def test_an_unknown_host_ends_as_surely_not_started(start: Start, carrier: Open)
 
 def test_a_connection_that_is_not_made_in_time_ends_as_surely_not_started(start: Start, carrier: Open) -> None:
     with deaf_port() as port:
-        opened = carrier(start.endpoint(f"http://127.0.0.1:{port}", connect_timeout=0.1), start.service)
+        opened = carrier(start.endpoint(f"http://127.0.0.1:{port}", connect_timeout=0.05), start.service)
         with pytest.raises(TransportError, match="no connection") as caught:
             start(opened)
     assert not caught.value.sent
