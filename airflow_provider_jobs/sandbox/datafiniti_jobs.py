@@ -237,6 +237,15 @@ FIELDS = [{"name": "categories", "flatten": False}, {"name": "id"}, {"name": "na
 
 def wire_object(job: Download, wire: str, *, start: bool = False) -> dict[str, Any]:
     """The job as a generation of the API shows it."""
+    while True:
+        # Time goes on meanwhile: state, counter and links must be those of one moment.
+        moment = (job.state, job.downloaded)
+        shown = _wire_object(job, wire, start=start)
+        if (job.state, job.downloaded) == moment:
+            return shown
+
+
+def _wire_object(job: Download, wire: str, *, start: bool) -> dict[str, Any]:
     links: list[Any] = job.links()
     if wire == "w3":
         word = "in_progress" if job.state == "running" else job.state
