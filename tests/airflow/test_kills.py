@@ -103,6 +103,8 @@ def replaced(stage: Stage, run: Run, old: dict[str, Any]) -> Telling:
     assert (before["state"], before["cancelled_by_delete"]) == ("cancelled", True)
     yield run.try_begins(2)
     yield Until("the new job to be named", lambda: run.xcom_keys() >= {"job_id"} and run.xcom("job_id") == new["id"])
+    if run.task()["state"] == "deferred":
+        yield process_gone(run)
     yield stage.polled(new["id"], 2)
     assert stage.control.job(new["id"])["deletes"] == 0, "the new try's job was cancelled too"
     stage.finish(new["id"])
