@@ -66,6 +66,12 @@ def own_state(context: Mapping[str, Any]) -> OwnerView:
     return _view(answer, owner, None)
 
 
+def try_is_left(context: Mapping[str, Any]) -> bool:
+    """Whether Airflow will try the running task again if it fails, by the rule of its own API server."""
+    ti = context["ti"]
+    return bool(ti.max_tries) and ti.try_number <= ti.max_tries
+
+
 def ask_owner(loop: asyncio.AbstractEventLoop, owner: Owner, timeout: float) -> OwnerView:
     """Ask, from a thread beside the triggerer's event loop, for an owner's state and the job that it has named.
 

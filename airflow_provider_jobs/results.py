@@ -67,8 +67,7 @@ class ReturnValue:
         if self._size > self._limit:
             raise ResultTooLargeError(
                 f"the result of {self._job} is larger than the {self._limit:,} bytes that a return value may hold; "
-                "set output_path, and it goes into files there. The job is done and paid for, its result stays at "
-                f"the service for a while under the id {self._job.job_id}"
+                "set output_path and clear the task: that delivers this job, which is done and paid for, into files"
             )
         self.data.append(decode_json(record))
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseOperator, conf
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferralTimeout
 
 from airflow_provider_jobs.compat import FAIL_METHOD, Owner, own_state
 from airflow_provider_jobs.durations import seconds
@@ -20,7 +20,6 @@ from airflow_provider_jobs.exceptions import (
     JobCancelledError,
     JobFailedError,
     JobKilledError,
-    JobNotCancelledError,
     JobTimeoutError,
     RemoteJobsError,
     ResultIncompleteError,
@@ -31,7 +30,7 @@ from airflow_provider_jobs.jobs.event import JobEvent, Outcome
 from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobState, JobStatus, JobSummary, StartedJob
 from airflow_provider_jobs.jobs.outcome import check_max_failed, shortfall
 from airflow_provider_jobs.jobs.progress import Progress
-from airflow_provider_jobs.operators.killing import Killer
+from airflow_provider_jobs.operators.custody import Custody
 from airflow_provider_jobs.results import OutputFolder, ReturnValue, Sink
 
 if TYPE_CHECKING:
@@ -51,6 +50,8 @@ class RemoteJobOperator(BaseOperator):
     :param job_timeout: wall clock from the job's start, in seconds or as timedelta; then the job is cancelled and the
         task fails. Default 24 h.
     :param cancel_on_kill: False leaves the job running when the task is killed.
+    :param durable: the next try goes on with the job that is running or already paid for. False: it cancels a running
+        one and starts its own.
     :param output_path: a folder on any object storage for the result; without it, the result is the return value, up
         to 1 MiB of JSON.
     :param max_failed: how many records may fail or be missing: a count (int), a share (float above 0, up to 1), or
@@ -70,6 +71,7 @@ class RemoteJobOperator(BaseOperator):
         poll_interval: float | dt.timedelta = 30.0,
         job_timeout: float | dt.timedelta = DAY,
         cancel_on_kill: bool = True,
+        durable: bool = True,
         output_path: str | None = None,
         max_failed: int | float | None = None,
         deliver_partial: bool = False,
@@ -82,11 +84,12 @@ class RemoteJobOperator(BaseOperator):
         self.poll_interval = seconds(poll_interval, "poll_interval")
         self.job_timeout = seconds(job_timeout, "job_timeout")
         self.cancel_on_kill = cancel_on_kill
+        self.durable = durable
         self.output_path = output_path
         self.max_failed = check_max_failed(max_failed)
         self.deliver_partial = deliver_partial
         self.check_options = check_options
-        self._killer: Killer | None = None
+        self._custody: Custody | None = None
 
     # --- what a service adds ----------------------------------------------------------------------------------
 
@@ -123,29 +126,32 @@ class RemoteJobOperator(BaseOperator):
             spec = self.build()
             if self.output_path is not None:
                 self._folder(context).check()
-            self._killer = killer = Killer(self.hook, cancels=self.cancel_on_kill, log=self.log)
-            job = self.hook.start(spec, sleep=killer.sleep)
-            killer.owns(job)
-            with self._answerable(killer):
-                return self._go_on(context, job, killer)
+            self._custody = custody = self._take_custody(context)
+            earlier = custody.take_up(spec)
+            job = earlier.job if earlier else custody.start(spec)
+            with custody.answerable():
+                return self._go_on(context, job, custody)
 
-    def _go_on(self, context: Context, job: StartedJob, killer: Killer) -> Any:
-        killer.check()
+    def _take_custody(self, context: Context) -> Custody:
+        return Custody(self.hook, context, cancels=self.cancel_on_kill, durable=self.durable, log=self.log)
+
+    def _go_on(self, context: Context, job: StartedJob, custody: Custody) -> Any:
+        custody.killer.check()
         ti = context["ti"]
         ti.xcom_push(key="job_id", value=job.ref.job_id)
         if job.ref.api_version:
             ti.xcom_push(key="api_version", value=job.ref.api_version)
-        self.log.info("Started %s through connection %s", job.ref, self.conn_id)
+        self.log.info("%s through connection %s", job.ref, self.conn_id)
         if job.refused:
             self.log.warning("%d inputs were refused: %s …", job.refused, ", ".join(job.refused_names[:5]))
         if not self.wait_for_completion:
-            killer.disarm()
+            custody.hand_over()
             self.log.info("%s is handed over: it runs on when this task is over", job.ref)
             return _handed_over(job)
         if self.deferrable:
             first = self._first_look(job)
             if first is None or not first.state.is_over:
-                self._defer(context, job, killer)
+                self._defer(context, job, custody)
             return self._finish(context, job, first)
         progress = Progress()
 
@@ -156,7 +162,7 @@ class RemoteJobOperator(BaseOperator):
 
         status = self.hook.wait(
             job, poll_interval=self.poll_interval, deadline=job.started_at + self.job_timeout, on_status=saw,
-            sleep=killer.sleep,
+            sleep=custody.killer.sleep,
         )  # fmt: skip
         return self._finish(context, job, status)
 
@@ -167,7 +173,7 @@ class RemoteJobOperator(BaseOperator):
             self.log.info("The first look at %s failed, the trigger goes on: %s", job.ref, error)
             return None
 
-    def _defer(self, context: Context, job: StartedJob, killer: Killer) -> NoReturn:
+    def _defer(self, context: Context, job: StartedJob, custody: Custody) -> NoReturn:
         # Lazy: an operator that does not defer needs no aiohttp.
         from airflow_provider_jobs.triggers.job import JobTrigger
 
@@ -179,8 +185,9 @@ class RemoteJobOperator(BaseOperator):
             deadline=deadline,
             poll_interval=self.poll_interval,
             cancel_on_kill=self.cancel_on_kill,
+            leave_when_lost=custody.may_leave,
         )
-        killer.check()
+        custody.killer.check()
         view = own_state(context)
         if not view.exists or view.state != "running":
             raise JobKilledError(f"the task is {view.state or 'gone'}: it was ended before it could wait for {job.ref}")
@@ -209,17 +216,17 @@ class RemoteJobOperator(BaseOperator):
             started = StartedJob.from_dict(job) if job else self._job_of_this_try(context)
             if started is None:
                 raise TriggerEventError("the task was resumed without a word of its job")
-            self._killer = killer = Killer(self.hook, cancels=self.cancel_on_kill, log=self.log)
-            killer.owns(started)
-            with self._answerable(killer):
-                return self._read_event(context, started, JobEvent.of(event, started.ref), killer)
+            self._custody = custody = self._take_custody(context)
+            custody.resume(started)
+            with custody.answerable():
+                return self._read_event(context, started, JobEvent.of(event, started.ref), custody)
 
-    def _read_event(self, context: Context, job: StartedJob, event: JobEvent, killer: Killer) -> Any:
+    def _read_event(self, context: Context, job: StartedJob, event: JobEvent, custody: Custody) -> Any:
         if event.outcome is Outcome.OVER and event.status is not None:
             return self._finish(context, job, event.status)
         if event.cancelled:
-            killer.disarm()
-        told = "it was cancelled" if event.cancelled else "cancelling it failed"
+            custody.cancelled()
+        told = "it was cancelled" if event.cancelled else "it was not cancelled"
         if event.outcome is Outcome.TIMED_OUT:
             raise JobTimeoutError(f"{timed_out_text(job, event.status, time.time())}; {told}")
         error = f"{job.ref} could not be watched any more, {told}: {event.error}"
@@ -227,17 +234,19 @@ class RemoteJobOperator(BaseOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """End the job first when Airflow cut the wait off, or when the trigger broke; then go on as usual."""
-        if next_method == FAIL_METHOD:
-            with airflow_errors():
-                self._end_unwatched_job(context)
-        return super().resume_execution(next_method, next_kwargs, context)
-
-    def _end_unwatched_job(self, context: Context) -> None:
-        job = self._job_of_this_try(context)
-        if job is not None:
-            killer = Killer(self.hook, cancels=True, log=self.log)
-            killer.owns(job)
-            killer.cancel_surely("Airflow ended the wait")
+        if next_method != FAIL_METHOD:
+            return super().resume_execution(next_method, next_kwargs, context)
+        with airflow_errors():
+            self._custody = custody = self._take_custody(context)
+            job = self._job_of_this_try(context)
+            if job is not None:
+                custody.resume(job)
+            with custody.answerable():
+                try:
+                    return super().resume_execution(next_method, next_kwargs, context)
+                except TaskDeferralTimeout as error:
+                    custody.end(error)
+                    raise
 
     def _job_of_this_try(self, context: Context) -> StartedJob | None:
         ti = context["ti"]
@@ -254,8 +263,8 @@ class RemoteJobOperator(BaseOperator):
     # --- the end ----------------------------------------------------------------------------------------------
 
     def _finish(self, context: Context, job: StartedJob, status: JobStatus) -> dict[str, Any]:
-        if self._killer is not None:
-            self._killer.disarm()
+        if self._custody is not None:
+            self._custody.is_over(status)
         self.log.info("%s is over: %s", job.ref, status.describe())
         if status.warning:
             self.log.warning("%s says: %s", job.ref.service, status.warning)
@@ -263,16 +272,17 @@ class RemoteJobOperator(BaseOperator):
         if problem is not None and not self.deliver_partial:
             raise problem
         summary, failed = self._deliver(context, job, status)
-        result = summary.to_dict()
+        if self._custody is not None and problem is None:
+            self._custody.delivered()
         if problem is not None:
             raise type(problem)(f"{problem}; {summary.records} records were delivered{_where(summary)}")
         short = shortfall(summary, asked=job.asked, max_failed=self.max_failed, fail_on_empty=self.fail_on_empty)
         if short:
             first = "; ".join(f"{entry['url']}: {entry['error']}" for entry in failed[:3])
             raise ResultIncompleteError(f"{job.ref}: {short}{_where(summary)}" + (f". First: {first}" if first else ""))
-        if self._killer is not None:
-            self._killer.check()
-        return result
+        if self._custody is not None:
+            self._custody.killer.check()
+        return summary.to_dict()
 
     def _deliver(
         self, context: Context, job: StartedJob, status: JobStatus
@@ -300,25 +310,8 @@ class RemoteJobOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Cancel the job; called by Airflow in the middle of whatever ``execute`` is doing."""
-        if self._killer is not None:
-            self._killer.kill()
-
-    @contextmanager
-    def _answerable(self, killer: Killer) -> Iterator[None]:
-        """Whatever breaks after the start, the job is ended with it, unless it is over or was handed over."""
-        try:
-            yield
-        except TaskDeferred:
-            raise
-        except BaseException as error:
-            if killer.killed and not self.cancel_on_kill:
-                raise
-            try:
-                killer.cancel_surely(f"the task failed ({type(error).__name__})")
-            except JobNotCancelledError as problem:
-                # A retry would start a second job beside this one.
-                raise AirflowFailException(f"{error}; moreover, {problem}") from error
-            raise
+        if self._custody is not None:
+            self._custody.killer.kill()
 
 
 @contextmanager

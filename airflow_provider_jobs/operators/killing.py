@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
+from airflow_provider_jobs.compat import OwnerView
 from airflow_provider_jobs.exceptions import JobKilledError, JobNotCancelledError, RemoteJobsError
 from airflow_provider_jobs.hooks.base import RemoteJobsHook
+from airflow_provider_jobs.jobs.history import waits_for_next_try
 from airflow_provider_jobs.jobs.model import StartedJob
 
 HANDLER_TIME = 4.0
 """Seconds that the signal handler waits for the cancel; Airflow sends SIGKILL five seconds after SIGTERM."""
+ASK_TIME = 1.0
+"""Seconds of them in which Airflow may say what has become of the task."""
 SLICE = 0.2
 """Seconds after which a wait notices a kill."""
 
@@ -25,16 +30,34 @@ class Killer:
     stands by from the start of the job on, and the handler only writes a byte and waits for it.
 
     :param cancels: whether a kill cancels the job.
+    :param ask: asks Airflow for the owner's state.
+    :param may_leave: a try is left, and the job is meant to outlive this one: then it is cancelled only when Airflow
+        says that the task is over. Without an answer, it is left.
     """
 
-    def __init__(self, hook: RemoteJobsHook, *, cancels: bool, log: Any) -> None:
+    def __init__(
+        self,
+        hook: RemoteJobsHook,
+        *,
+        cancels: bool,
+        log: Any,
+        ask: Callable[[], OwnerView] | None = None,
+        may_leave: bool = False,
+    ) -> None:
         self._hook = hook
         self._cancels = cancels
         self._log = log
+        self._ask = ask
+        self._may_leave = may_leave and ask is not None
         self._job: StartedJob | None = None
         self._wake: int | None = None
         self._answered = False
         self.killed = False
+
+    @property
+    def job(self) -> StartedJob | None:
+        """The job that is still owned."""
+        return self._job
 
     def owns(self, job: StartedJob) -> None:
         """Take charge of a job that has just been started, or that a resumed task came back to."""
@@ -86,11 +109,14 @@ class Killer:
     def _stand_by(self, listen: int, job: StartedJob) -> None:
         try:
             if os.read(listen, 1):
-                self._delete(job)
+                self._act(job)
         finally:
+            self._answered = True
             os.close(listen)
 
-    def _delete(self, job: StartedJob) -> None:
+    def _act(self, job: StartedJob) -> None:
+        if self.waits_for_next_try():
+            return
         try:
             self._hook.cancel_quickly(job.ref)
         except RemoteJobsError as error:
@@ -99,6 +125,28 @@ class Killer:
         else:
             self._answered = True
             self._log.info("The task was killed: asked %s to cancel %s", self._hook.service.label, job.ref)
+
+    def waits_for_next_try(self) -> bool:
+        """Whether the job is left for the owner's next try, which is asked of Airflow for a bounded time.
+
+        In a thread of its own, because the answer may never come: the interrupted main thread can hold Airflow's lock.
+        """
+        if not self._may_leave or self._ask is None:
+            return False
+        ask, views = self._ask, list[OwnerView]()
+
+        def question() -> None:
+            try:
+                views.append(ask())
+            except Exception as error:
+                self._log.warning("Airflow could not be asked what has become of the task: %s", error)
+
+        thread = threading.Thread(target=question, name="ask-owner", daemon=True)
+        thread.start()
+        thread.join(ASK_TIME)
+        if not views:
+            return True
+        return waits_for_next_try(views[0].state, exists=views[0].exists, may_leave=True)
 
     def cancel_surely(self, why: str) -> None:
         """Cancel the job that is still owned, verified, with as many attempts as it takes within a minute.

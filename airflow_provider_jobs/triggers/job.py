@@ -14,6 +14,7 @@ from airflow_provider_jobs.exceptions import RemoteJobsError
 from airflow_provider_jobs.hooks.base import RemoteJobsHook
 from airflow_provider_jobs.hooks.registry import hook_for
 from airflow_provider_jobs.jobs.event import JobEvent, Outcome
+from airflow_provider_jobs.jobs.history import waits_for_next_try
 from airflow_provider_jobs.jobs.model import StartedJob
 from airflow_provider_jobs.jobs.progress import Progress
 from airflow_provider_jobs.jobs.verdict import GiveUp, Over, TimedOut, Wait, Watch
@@ -37,7 +38,8 @@ class JobTrigger(BaseTrigger):
     :param deadline: wall-clock end of the wait in seconds since the epoch, or None.
     :param poll_interval: the longest pause between two looks, in seconds.
     :param cancel_on_kill: whether a user's kill of the task cancels the job.
-    :param cancel_at_deadline: whether the deadline does.
+    :param cancel_at_deadline: whether the deadline does, and an error that ends the wait.
+    :param leave_when_lost: a wait that ends because looks failed for too long leaves the job to the task's next try.
     :param format: version of these arguments, as stored.
     """
 
@@ -51,6 +53,7 @@ class JobTrigger(BaseTrigger):
         poll_interval: float = 30.0,
         cancel_on_kill: bool = True,
         cancel_at_deadline: bool = True,
+        leave_when_lost: bool = False,
         format: int = FORMAT,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -61,6 +64,7 @@ class JobTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.cancel_on_kill = cancel_on_kill
         self.cancel_at_deadline = cancel_at_deadline
+        self.leave_when_lost = leave_when_lost
         self.format = format
         self._fired = False
         self._hook: RemoteJobsHook | None = None
@@ -78,6 +82,7 @@ class JobTrigger(BaseTrigger):
                 "poll_interval": self.poll_interval,
                 "cancel_on_kill": self.cancel_on_kill,
                 "cancel_at_deadline": self.cancel_at_deadline,
+                "leave_when_lost": self.leave_when_lost,
                 "format": self.format,
             },
         )
@@ -105,7 +110,8 @@ class JobTrigger(BaseTrigger):
             cancelled = self.cancel_at_deadline and await self._cancel_in_thread("its deadline has passed")
             return JobEvent(Outcome.TIMED_OUT, ref, verdict.status, cancelled=cancelled)
         lost = verdict.error
-        cancelled = self.cancel_at_deadline and await self._cancel_in_thread("it cannot be watched any more")
+        ends = self.cancel_at_deadline and (lost.permanent or not self.leave_when_lost)
+        cancelled = ends and await self._cancel_in_thread("it cannot be watched any more")
         return JobEvent(Outcome.GAVE_UP, ref, error=str(lost), permanent=lost.permanent, cancelled=cancelled)
 
     async def _watch(self, hook: RemoteJobsHook, transport: AsyncTransport) -> Over | TimedOut | GiveUp:
@@ -168,7 +174,10 @@ class JobTrigger(BaseTrigger):
         except Exception as error:
             self.log.warning("Airflow could not be asked about the owner of %s (%s)", self.job.ref, error)
             return False
-        return view.exists and view.state == "deferred" and view.job_id == self.job.ref.job_id
+        if view.job_id != self.job.ref.job_id:
+            return False
+        # Also while a later try goes on with the job; a clear is the new try's business, which ends the job itself.
+        return waits_for_next_try(view.state, exists=view.exists, may_leave=True)
 
     async def _cancel_in_thread(self, why: str) -> bool:
         loop = asyncio.get_running_loop()

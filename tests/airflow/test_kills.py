@@ -135,15 +135,6 @@ def test_s6_sigterm_on_the_last_try(stage: Stage, service: str) -> Telling:
 
 
 @story
-def test_s6_sigterm_with_a_retry_left(stage: Stage) -> Telling:
-    stage.hold()
-    run = stage.start("firecrawl", way="sync_retry")
-    old = yield from stage.begun(run, "running")
-    os.kill(run.task()["pid"], signal.SIGTERM)
-    yield from replaced(stage, run, old)
-
-
-@story
 @pytest.mark.parametrize("way", ["sync", "deferred"])
 def test_s19_marked_failed_while_the_start_is_under_way(stage: Stage, way: str) -> Telling:
     """The kill comes before the job's id; it must not be forgotten when the id arrives."""

@@ -68,7 +68,7 @@ def test_a_return_value_has_a_limit_of_a_mebibyte() -> None:
     assert text.startswith("the result of firecrawl batch_scrape abc is larger than the 1,048,576 bytes")
     assert "set output_path" in text
     assert "paid for" in text
-    assert text.endswith("under the id abc")
+    assert "clear the task: that delivers this job" in text
     assert caught.value.permanent
 
 

@@ -44,6 +44,7 @@ WAYS = {
     "deferred": {"deferrable": True},
     "sync_retry": {"deferrable": False, "retries": 1},
     "deferred_retry": {"deferrable": True, "retries": 1},
+    "sync_fresh": {"deferrable": False, "retries": 1, "durable": False},
     "sync_left": {"deferrable": False, "cancel_on_kill": False},
     "deferred_left": {"deferrable": True, "cancel_on_kill": False},
     "sync_execution_timeout": {"deferrable": False, "execution_timeout": timedelta(seconds=8)},

@@ -1,0 +1,102 @@
+"""The record of the jobs that tasks have started: written before a start and after it, read by the next try."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]  # missing in its stub
+
+from airflow_provider_jobs.jobs import history
+from airflow_provider_jobs.jobs.history import Closed, Entry
+from airflow_provider_jobs.jobs.model import JobSpec, StartedJob
+
+KEY = "airflow_provider_jobs"
+"""The key of an owner's record in Airflow's task state store."""
+
+
+class Store(Protocol):
+    """Where one owner's record is kept."""
+
+    def load(self) -> list[dict[str, Any]]:
+        """Return the entries, oldest first."""
+
+    def save(self, entries: list[dict[str, Any]]) -> None:
+        """Keep the entries for good, before this returns."""
+
+
+class TaskStateStore:
+    """Keeps the record in Airflow's task state store, which survives retries and clears and ends with the run.
+
+    Only for the task's own process, and not for ``on_kill``.
+    """
+
+    def __init__(self, context: Mapping[str, Any]) -> None:
+        self._store = context["task_state_store"]
+
+    def load(self) -> list[dict[str, Any]]:
+        """Return the entries."""
+        found = self._store.get(KEY)
+        return list(found) if isinstance(found, list) else []
+
+    def save(self, entries: list[dict[str, Any]]) -> None:
+        """Keep the entries."""
+        self._store.set(KEY, entries, retention=NEVER_EXPIRE)
+
+
+class Ledger:
+    """One owner's record.
+
+    :param generation: of the current try.
+    """
+
+    def __init__(self, store: Store, *, generation: int) -> None:
+        self._store = store
+        self.generation = generation
+        self.entries: tuple[Entry, ...] = tuple(map(Entry.from_dict, store.load()))
+
+    @classmethod
+    def of(cls, context: Mapping[str, Any]) -> Ledger:
+        """Read the running task's record. ``max_tries`` grows when a finished or deferred task is cleared."""
+        return cls(TaskStateStore(context), generation=context["ti"].max_tries)
+
+    def plan(self, conn_id: str, spec: JobSpec) -> history.Plan:
+        """Decide what to do about earlier starts."""
+        return history.plan(self.entries, generation=self.generation, fingerprint=history.fingerprint(conn_id, spec))
+
+    def intend(self, conn_id: str, spec: JobSpec, request: str, *, leave: bool) -> Entry:
+        """Write down that a start is about to be sent."""
+        entry = Entry(
+            seq=history.next_seq(self.entries),
+            generation=self.generation,
+            fingerprint=history.fingerprint(conn_id, spec),
+            conn_id=conn_id,
+            service=spec.service,
+            kind=spec.kind,
+            request=request,
+            intent_at=time.time(),
+            leave=leave,
+        )
+        self._write(entry)
+        return entry
+
+    def started(self, entry: Entry, job: StartedJob) -> Entry:
+        """Write down the id."""
+        known = dataclasses.replace(entry, job=job)
+        self._write(known)
+        return known
+
+    def close(self, entry: Entry, why: Closed) -> None:
+        """Write down that nobody has to see to it any more."""
+        self._write(history.closed(entry, why))
+
+    def entry_of(self, job_id: str) -> Entry | None:
+        """Return the open entry of a job."""
+        return next((e for e in self.entries if e.is_open and e.job and e.job.ref.job_id == job_id), None)
+
+    def _write(self, entry: Entry) -> None:
+        entries = history.with_entry(self.entries, entry)
+        self._store.save([kept.to_dict() for kept in entries])
+        self.entries = entries

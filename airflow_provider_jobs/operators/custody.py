@@ -1,0 +1,140 @@
+"""A job in the hands of one try: written down, answered for, and given away or ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout, TaskDeferred
+
+from airflow_provider_jobs.compat import own_state, try_is_left
+from airflow_provider_jobs.exceptions import JobNotCancelledError, JobTimeoutError, RemoteJobsError, StartUncertainError
+from airflow_provider_jobs.hooks.base import RemoteJobsHook
+from airflow_provider_jobs.jobs.history import Closed, Entry
+from airflow_provider_jobs.jobs.model import JobSpec, JobState, JobStatus, StartedJob
+from airflow_provider_jobs.ledger import Ledger
+from airflow_provider_jobs.operators.earlier import TakenUp, take_up
+from airflow_provider_jobs.operators.killing import Killer
+
+
+class Custody:
+    """What one try does with its job, and the ledger's record of it.
+
+    :param cancels: whether a kill cancels the job.
+    :param durable: whether the next try goes on with the job.
+    """
+
+    def __init__(
+        self, hook: RemoteJobsHook, context: Mapping[str, Any], *, cancels: bool, durable: bool, log: Any
+    ) -> None:
+        self._hook = hook
+        self._durable = durable
+        self._cancels = cancels
+        self._log = log
+        self.may_leave = durable and try_is_left(context)
+        self._entry: Entry | None = None
+        self._ledger = Ledger.of(context)
+        self.killer = Killer(hook, cancels=cancels, log=log, ask=lambda: own_state(context), may_leave=self.may_leave)
+
+    # --- in ---------------------------------------------------------------------------------------------------
+
+    def take_up(self, spec: JobSpec) -> TakenUp | None:
+        """Go on with a job of an earlier try, if that is right; see :func:`take_up`."""
+        found = take_up(self._ledger, self._hook, spec, durable=self._durable, log=self._log)
+        if found is not None:
+            self._entry = found.entry
+            self.killer.owns(found.job)
+        return found
+
+    def start(self, spec: JobSpec) -> StartedJob:
+        """Start a job: written down before and after."""
+        request = self._hook.service.start(spec)
+        self._entry = entry = self._ledger.intend(self._hook.conn_id, spec, str(request), leave=not self._cancels)
+        try:
+            job = self._hook.start(spec, sleep=self.killer.sleep)
+        except StartUncertainError:
+            raise
+        except RemoteJobsError:
+            # A definite no. Anything else leaves the question open.
+            self._ledger.close(entry, Closed.NOT_STARTED)
+            raise
+        self.killer.owns(job)
+        with self.answerable():
+            self._entry = self._ledger.started(entry, job)
+        return job
+
+    def resume(self, job: StartedJob) -> None:
+        """Take a job back from the trigger."""
+        self._entry = self._ledger.entry_of(job.ref.job_id)
+        self.killer.owns(job)
+
+    # --- out --------------------------------------------------------------------------------------------------
+
+    def hand_over(self) -> None:
+        """The job belongs to somebody else now."""
+        self.killer.disarm()
+        self._close(Closed.HANDED_OVER)
+
+    def is_over(self, status: JobStatus) -> None:
+        """The job has ended: nothing has to end it. A success stays open until it is delivered."""
+        self.killer.disarm()
+        if status.state is JobState.FAILED:
+            self._close(Closed.FAILED)
+        elif status.state is JobState.CANCELLED:
+            self._close(Closed.CANCELLED)
+
+    def cancelled(self) -> None:
+        """The trigger has cancelled the job, verified."""
+        self.killer.disarm()
+        self._close(Closed.CANCELLED)
+
+    def delivered(self) -> None:
+        """The result is where the user wants it."""
+        self._close(Closed.DELIVERED)
+
+    def _close(self, why: Closed) -> None:
+        if self._entry is not None and self._entry.is_open:
+            self._ledger.close(self._entry, why)
+            self._entry = None
+
+    # --- what breaks in between -------------------------------------------------------------------------------
+
+    @contextmanager
+    def answerable(self) -> Iterator[None]:
+        """Whatever breaks while the job is in hand: it is ended, or left for the next try; never forgotten."""
+        try:
+            yield
+        except TaskDeferred:
+            raise
+        except BaseException as error:
+            job = self.killer.job
+            if job is None:
+                raise
+            if not is_final(error) and self.killer.waits_for_next_try():
+                self._log.warning("%s runs on: the next try goes on with it", job.ref)
+                raise
+            if self.killer.killed and not self._cancels:
+                self._log.warning("%s is left running, as cancel_on_kill=False asks for", job.ref)
+                self._close(Closed.LEFT)
+                raise
+            self.end(error)
+            raise
+
+    def end(self, error: BaseException) -> None:
+        """Cancel the job because of an error.
+
+        :raises AirflowFailException: it may still run; a retry would start a second one beside it.
+        """
+        try:
+            self.killer.cancel_surely(f"the task failed ({type(error).__name__})")
+        except JobNotCancelledError as problem:
+            raise AirflowFailException(f"{error}; moreover, {problem}") from error
+        self._close(Closed.CANCELLED)
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether an error ends the job whatever tries are left: a deadline, or one that a retry cannot mend."""
+    if isinstance(error, JobTimeoutError | AirflowTaskTimeout | AirflowFailException):
+        return True
+    return isinstance(error, RemoteJobsError) and error.permanent

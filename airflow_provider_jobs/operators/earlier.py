@@ -1,0 +1,92 @@
+"""What the next try does about the jobs that the task has started before."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_jobs.exceptions import JobNotFoundError, StartUncertainError
+from airflow_provider_jobs.hooks.base import RemoteJobsHook
+from airflow_provider_jobs.jobs.history import Closed, Entry, Fate, fate
+from airflow_provider_jobs.jobs.model import JobSpec, JobState, JobStatus, StartedJob
+from airflow_provider_jobs.jobs.verdict import GRACE
+from airflow_provider_jobs.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class TakenUp:
+    """A job of an earlier try that this one goes on with.
+
+    :param status: as just seen; None when the service does not know a job yet that has only just been started.
+    """
+
+    entry: Entry
+    job: StartedJob
+    status: JobStatus | None
+
+
+def take_up(ledger: Ledger, hook: RemoteJobsHook, spec: JobSpec, *, durable: bool, log: Any) -> TakenUp | None:
+    """End what must not go on, and return the job to go on with, if there is one.
+
+    :raises StartUncertainError: the answer to an earlier start was never recorded; a job may be running.
+    :raises RemoteJobsError: an earlier job could not be asked about or ended; nothing is started beside it.
+    """
+    decided = ledger.plan(hook.conn_id, spec)
+    for entry in decided.forget:
+        log.warning("%s The task was cleared since: a new job is started.", _unanswered(entry))
+        ledger.close(entry, Closed.UNKNOWN)
+    if decided.unsure:
+        raise StartUncertainError(
+            f"{_unanswered(decided.unsure[-1])} It is not started again: look at the service for it, then clear the "
+            "task to start a new one."
+        )
+    for entry in decided.end:
+        _end(ledger, hook, entry, log)
+    return _ask(ledger, hook, decided.ask, durable=durable, log=log) if decided.ask else None
+
+
+def _ask(ledger: Ledger, hook: RemoteJobsHook, entry: Entry, *, durable: bool, log: Any) -> TakenUp | None:
+    assert entry.job is not None
+    ref = entry.job.ref
+    try:
+        status = hook.look(ref)
+    except JobNotFoundError as error:
+        if time.time() - entry.job.started_at < GRACE and entry.generation == ledger.generation and durable:
+            return TakenUp(entry, entry.job, None)
+        log.warning("%s of an earlier try is gone: %s", ref, error)
+        ledger.close(entry, Closed.GONE)
+        return None
+    what = fate(entry, status.state, generation=ledger.generation, durable=durable)
+    if what is Fate.DELIVER:
+        log.info("%s of an earlier try is done and paid for: its result is delivered, nothing is started", ref)
+        return TakenUp(entry, entry.job, status)
+    if what is Fate.ADOPT:
+        log.info("Going on with %s of an earlier try: %s", ref, status.describe())
+        return TakenUp(entry, entry.job, status)
+    if what is Fate.FORGET:
+        log.info("%s of an earlier try is over: %s", ref, status.describe())
+        ledger.close(entry, Closed.FAILED if status.state is JobState.FAILED else Closed.CANCELLED)
+        return None
+    _end(ledger, hook, entry, log)
+    return None
+
+
+def _end(ledger: Ledger, hook: RemoteJobsHook, entry: Entry, log: Any) -> None:
+    assert entry.job is not None
+    if entry.leave:
+        log.info("%s of an earlier try is left running, as cancel_on_kill=False asks for", entry.job.ref)
+        ledger.close(entry, Closed.LEFT)
+        return
+    outcome = hook.cancel(entry.job.ref, started_at=entry.job.started_at)
+    log.info("Ended before a new start: %s", outcome.note)
+    ledger.close(entry, Closed.SUPERSEDED if outcome.was_over else Closed.CANCELLED)
+
+
+def _unanswered(entry: Entry) -> str:
+    when = dt.datetime.fromtimestamp(entry.intent_at, dt.UTC).isoformat(timespec="seconds")
+    return (
+        f"An earlier try sent {entry.request} through connection {entry.conn_id} at {when}, and no answer to it is on "
+        f"record: a {entry.kind} may be running and billed that nobody has the id of."
+    )
