@@ -68,6 +68,8 @@ class ServiceError(RemoteJobsError):
     """
 
     permanent = True
+    is_page = False
+    """Whether the answer was a web page: then a proxy may speak, and not the service."""
 
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message)
@@ -96,6 +98,8 @@ class JobNotFoundError(ServiceError):
 
 class RouteNotFoundError(ServiceError):
     """The server does not know the address (404 as a page): wrong base URL or API version."""
+
+    is_page = True
 
 
 class EndpointGoneError(ServiceError):
@@ -188,6 +192,10 @@ class ResultExpiredError(RemoteJobsError):
     """The result is no longer kept by the service, or withheld."""
 
     permanent = True
+
+
+class OutputUnavailableError(RemoteJobsError):
+    """Nothing can be written to the output folder. Raised before anything is billed."""
 
 
 class OutputConflictError(RemoteJobsError):

@@ -18,7 +18,14 @@ import msgspec
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_jobs import __version__
-from airflow_provider_jobs.exceptions import InvalidInputError, OutputConflictError, ResultTooLargeError
+from airflow_provider_jobs.exceptions import (
+    InvalidInputError,
+    OutputConflictError,
+    OutputUnavailableError,
+    RemoteJobsError,
+    ResultTooLargeError,
+    UnexpectedReplyError,
+)
 from airflow_provider_jobs.jobs.model import JobRef, JobSummary
 from airflow_provider_jobs.services.base import decode_json
 
@@ -69,7 +76,10 @@ class ReturnValue:
                 f"the result of {self._job} is larger than the {self._limit:,} bytes that a return value may hold; "
                 "set output_path and clear the task: that delivers this job, which is done and paid for, into files"
             )
-        self.data.append(decode_json(record))
+        try:
+            self.data.append(decode_json(record))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise UnexpectedReplyError(f"a record of {self._job} is no JSON: {record[:80]!r}") from None
 
     def finish(self, summary: JobSummary, failed: list[dict[str, str]], job: JobRef) -> list[str]:
         """There are no files."""
@@ -139,13 +149,34 @@ class OutputFolder:
         found: dict[str, Any] = manifest
         return found
 
+    def prepare(self) -> None:
+        """Make sure, before anything is billed, that the result can be written here.
+
+        :raises OutputConflictError: the folder holds the result of another task instance.
+        :raises OutputUnavailableError: nothing can be written.
+        """
+        try:
+            self.check()
+            with self.file("probe") as writer:
+                writer.write(b"A task that is about to start its job has tried whether it can write here.\n")
+        except RemoteJobsError:
+            raise
+        except Exception as error:
+            # Every storage has errors of its own.
+            raise OutputUnavailableError(
+                f"output_path {self._folder} cannot be written, nothing was started: {type(error).__name__}: {error}"
+            ) from error
+        finally:
+            self.discard()
+
     def add(self, record: bytes) -> None:
         """Take one record as a line of JSON Lines; parts are named ``part-00000.jsonl`` and on."""
         if self._open is not None and self._open.part.bytes >= self._part_bytes:
             self._close_open()
         if self._open is None:
             self._open = self._begin(f"part-{len(self._parts):05d}.jsonl")
-        self._open.write(record + b"\n")
+        # A line break can only stand between values, so one that was sent prettily still makes one line.
+        self._open.write(record.replace(b"\n", b" ") + b"\n")
         self._open.part.records += 1
 
     @contextmanager

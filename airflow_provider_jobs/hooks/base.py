@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import time
 from collections.abc import AsyncIterator, Callable
@@ -19,7 +20,6 @@ from airflow_provider_jobs.exceptions import (
     JobTimeoutError,
     RemoteJobsError,
     StartUncertainError,
-    UnexpectedReplyError,
 )
 from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobStatus, StartedJob
 from airflow_provider_jobs.jobs.verdict import GRACE, GiveUp, Over, TimedOut, Watch
@@ -41,6 +41,8 @@ TEST_ATTEMPTS = 2
 QUICK_CONNECT = 1.5
 QUICK_READ = 2.0
 """Seconds of a cancel at kill time: Airflow sends SIGKILL five seconds after SIGTERM."""
+CANCEL_MARGIN = 10.0
+"""Seconds that a cancel may take beyond the pauses between its looks."""
 
 
 class RemoteJobsHook(BaseHook):
@@ -100,12 +102,12 @@ class RemoteJobsHook(BaseHook):
             return Endpoint(
                 conn_id=self.conn_id,
                 base_url=address,
-                connect_timeout=settings.seconds(extra, "connect_timeout", 10.0),
-                read_timeout=settings.seconds(extra, "timeout", 60.0),
+                connect_timeout=settings.positive_number(extra, "connect_timeout", 10.0),
+                read_timeout=settings.positive_number(extra, "timeout", 60.0),
                 verify=settings.flag(extra, "verify", True),
                 ca_bundle=settings.text(extra, "ca_bundle"),
                 proxy=proxy_url(settings.text(extra, "proxy")),
-                max_requests_per_minute=settings.seconds(extra, "max_requests_per_minute", self.default_rate),
+                max_requests_per_minute=settings.positive_number(extra, "max_requests_per_minute", self.default_rate),
                 **self._read_credentials(connection, extra, address),
             )
         except ConnectionSettingsError as error:
@@ -131,12 +133,10 @@ class RemoteJobsHook(BaseHook):
 
     def quick_conn(self) -> BlockingTransport:
         """Return a transport for the few seconds that a killed task has: one attempt, short timeouts."""
-        endpoint = Endpoint(
-            **{
-                **{name: getattr(self.endpoint, name) for name in Endpoint.__dataclass_fields__},
-                "connect_timeout": min(QUICK_CONNECT, self.endpoint.connect_timeout),
-                "read_timeout": min(QUICK_READ, self.endpoint.read_timeout),
-            }
+        endpoint = dataclasses.replace(
+            self.endpoint,
+            connect_timeout=min(QUICK_CONNECT, self.endpoint.connect_timeout),
+            read_timeout=min(QUICK_READ, self.endpoint.read_timeout),
         )
         return BlockingTransport(endpoint, self.credentials, attempts=1)
 
@@ -169,18 +169,28 @@ class RemoteJobsHook(BaseHook):
         """
         request = self.service.start(spec)
         sent_at = time.time()
+        pausing = False
+
+        def pause(seconds: float) -> None:
+            nonlocal pausing
+            pausing = True
+            sleep(seconds)
+            pausing = False
+
         try:
-            with BlockingTransport(self.endpoint, self.credentials, sleep=sleep) as transport:
+            with BlockingTransport(self.endpoint, self.credentials, sleep=pause) as transport:
                 reply = transport.send(request)
             return self.service.read_start(spec, request, reply, sent_at=sent_at)
-        except RemoteJobsError as error:
-            if not (started_uncertain(error) or isinstance(error, UnexpectedReplyError)):
+        except BaseException as error:
+            # Also a timeout that Airflow raises in the middle of the request; between two of them nothing is under way.
+            if pausing or (isinstance(error, RemoteJobsError) and not started_uncertain(error)):
                 raise
             when = dt.datetime.fromtimestamp(sent_at, dt.UTC).isoformat(timespec="seconds")
+            told = str(error) or type(error).__name__
             raise StartUncertainError(
                 f"{self.service.label} was asked to start a {spec.kind} at {when} through connection {self.conn_id}, "
-                f"and no usable answer came back ({error}). A job may be running and billed that nobody has the id "
-                "of. It is not started again: look at the service for it, then clear the task to start a new one."
+                f"and no usable answer came back ({told}). A job may be running and billed that nobody has the id of. "
+                "It is not started again: look at the service for it, then clear the task to start a new one."
             ) from error
 
     def look(self, ref: JobRef) -> JobStatus:
@@ -240,8 +250,11 @@ class RemoteJobsHook(BaseHook):
         :raises JobNotCancelledError: it may still run.
         """
         is_new = started_at is not None and time.time() - started_at < GRACE
-        outcome: CancelOutcome = self.run(cancel_flow(self.service, ref, pauses=pauses, is_new=is_new))
-        return outcome
+        flow = cancel_flow(self.service, ref, pauses=PAUSES if is_new else pauses, is_new=is_new)
+        # The flow itself asks again, hence one attempt; each within the time that is left.
+        limit = sum(PAUSES if is_new else pauses) + CANCEL_MARGIN
+        with BlockingTransport(self.endpoint, self.credentials, attempts=1, time_limit=limit) as transport:
+            return transport.run(flow)
 
     def cancel_quickly(self, ref: JobRef) -> None:
         """Send one DELETE within a few seconds and do not wait for its effect.

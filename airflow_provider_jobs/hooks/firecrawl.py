@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import msgspec
-
-from airflow_provider_jobs.exceptions import ConnectionSettingsError, InvalidInputError
+from airflow_provider_jobs.exceptions import ConnectionSettingsError, InvalidInputError, ResultIncompleteError
 from airflow_provider_jobs.hooks.base import TEST_ATTEMPTS, RemoteJobsHook, read_key
 from airflow_provider_jobs.jobs.model import JobRef, StartedJob
-from airflow_provider_jobs.services.firecrawl import HOSTED, VERSIONS, FirecrawlService, PageWalk, check_version
+from airflow_provider_jobs.services.base import decode_json
+from airflow_provider_jobs.services.firecrawl import (
+    HOSTED,
+    VERSIONS,
+    FirecrawlService,
+    PageWalk,
+    check_version,
+    state_of,
+)
 from airflow_provider_jobs.transport import settings
 from airflow_provider_jobs.transport.endpoint import origin
 
@@ -86,12 +92,24 @@ class FirecrawlHook(RemoteJobsHook):
         return job_ref(kind, job_id, self.api_version)
 
     def documents(self, ref: JobRef) -> Iterator[dict[str, Any]]:
-        """Read the documents of a job that is over, each once, a page of them in memory at a time."""
+        """Read the documents of a job that is over, each once, a page of them in memory at a time.
+
+        :raises InvalidInputError: the job is not over yet.
+        :raises ResultIncompleteError: at the end, when fewer documents came than the job counts.
+        """
         with self.get_conn() as transport:
             walk = self.service.pages(ref)
             while (request := walk.request()) is not None:
-                for document in walk.read(request, transport.send(request)):
-                    yield msgspec.json.decode(document)
+                documents = walk.read(request, transport.send(request))
+                if walk.raw_status is not None and not state_of(walk.raw_status).is_over:
+                    raise InvalidInputError(f"{ref} is not over yet ({walk.raw_status}): wait for it first")
+                for document in documents:
+                    yield decode_json(document)
+        if walk.delivered < (walk.completed or 0):
+            raise ResultIncompleteError(
+                f"{ref} counts {walk.completed} documents, and {walk.delivered} different ones came: the server has "
+                "lost the rest, or cannot page through large results"
+            )
 
     def pages(self, ref: JobRef) -> PageWalk:
         """Return the walk over a finished job's documents, for whoever wants to keep count."""

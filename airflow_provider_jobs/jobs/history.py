@@ -146,7 +146,7 @@ def waits_for_next_try(state: str | None, *, exists: bool, may_leave: bool) -> b
 
 def fingerprint(conn_id: str, spec: JobSpec) -> str:
     """Return what tells two bills apart: connection, service, kind, version and body, and nothing of the delivery."""
-    told = [conn_id, spec.service, spec.kind, spec.api_version, spec.body]
+    told = [conn_id, spec.service, spec.kind, spec.api_version, spec.target, spec.body]
     return hashlib.sha256(msgspec.json.encode(told, order="deterministic")).hexdigest()[:32]
 
 

@@ -61,6 +61,7 @@ class JobSpec:
     """A job that has not been started: what decides the bill.
 
     :param body: the JSON body of the start request, in the service's own spelling.
+    :param target: what the start is addressed to, where a kind has several (Datafiniti's data type).
     :param asked: how many records were asked for (URLs sent, records wanted), or None where no number was given.
     """
 
@@ -68,6 +69,7 @@ class JobSpec:
     kind: str
     body: Mapping[str, Any]
     api_version: str | None = None
+    target: str | None = None
     asked: int | None = None
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from airflow_provider_jobs.exceptions import (
     JobNotFoundError,
     RateLimitedError,
+    RedirectRefusedError,
     RemoteJobsError,
-    RouteNotFoundError,
+    ServiceError,
     ServiceUnavailableError,
 )
 from airflow_provider_jobs.jobs.model import JobStatus
@@ -104,8 +105,8 @@ class Watch:
     def _is_final(self, error: RemoteJobsError, now: float) -> bool:
         if isinstance(error, JobNotFoundError):
             return now - self.started_at >= GRACE
-        if isinstance(error, RouteNotFoundError):
-            # A proxy that restarts answers with a page, too.
+        if isinstance(error, RedirectRefusedError) or (isinstance(error, ServiceError) and error.is_page):
+            # A proxy before the service answers so while the service is away.
             return not self._address_known
         return error.permanent
 

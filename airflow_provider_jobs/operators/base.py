@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -16,7 +15,6 @@ from airflow.sdk.exceptions import AirflowFailException, TaskDeferralTimeout
 from airflow_provider_jobs.compat import FAIL_METHOD, Owner, own_state
 from airflow_provider_jobs.durations import seconds
 from airflow_provider_jobs.exceptions import (
-    InvalidInputError,
     JobCancelledError,
     JobFailedError,
     JobKilledError,
@@ -32,13 +30,13 @@ from airflow_provider_jobs.jobs.outcome import check_max_failed, shortfall
 from airflow_provider_jobs.jobs.progress import Progress
 from airflow_provider_jobs.operators.custody import Custody
 from airflow_provider_jobs.results import OutputFolder, ReturnValue, Sink
+from airflow_provider_jobs.tasks import DEFERRAL_MARGIN, airflow_errors, log_look
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 DAY = 24 * 3600.0
-DEFERRAL_MARGIN = 120.0
-"""Seconds between our deadline and Airflow's: Airflow's runs no code of ours in the triggerer and comes second."""
+FAILED_LOGGED = 10
 
 
 class RemoteJobOperator(BaseOperator):
@@ -125,7 +123,7 @@ class RemoteJobOperator(BaseOperator):
         with airflow_errors():
             spec = self.build()
             if self.output_path is not None:
-                self._folder(context).check()
+                self._folder(context).prepare()
             self._custody = custody = self._take_custody(context)
             earlier = custody.take_up(spec)
             job = earlier.job if earlier else custody.start(spec)
@@ -156,9 +154,7 @@ class RemoteJobOperator(BaseOperator):
         progress = Progress()
 
         def saw(status: JobStatus) -> None:
-            line = progress.line(status, time.time())
-            if line:
-                self.log.info("%s: %s", job.ref, line)
+            log_look(self.log, job.ref, progress, status)
 
         status = self.hook.wait(
             job, poll_interval=self.poll_interval, deadline=job.started_at + self.job_timeout, on_status=saw,
@@ -189,7 +185,9 @@ class RemoteJobOperator(BaseOperator):
         )
         custody.killer.check()
         view = own_state(context)
+        custody.killer.check()
         if not view.exists or view.state != "running":
+            custody.killer.killed = True
             raise JobKilledError(f"the task is {view.state or 'gone'}: it was ended before it could wait for {job.ref}")
         left = max(0.0, deadline - time.time()) + DEFERRAL_MARGIN
         self.defer(
@@ -226,7 +224,7 @@ class RemoteJobOperator(BaseOperator):
             return self._finish(context, job, event.status)
         if event.cancelled:
             custody.cancelled()
-        told = "it was cancelled" if event.cancelled else "it was not cancelled"
+        told = "it was cancelled" if event.cancelled else "the trigger did not cancel it"
         if event.outcome is Outcome.TIMED_OUT:
             raise JobTimeoutError(f"{timed_out_text(job, event.status, time.time())}; {told}")
         error = f"{job.ref} could not be watched any more, {told}: {event.error}"
@@ -298,6 +296,8 @@ class RemoteJobOperator(BaseOperator):
         self.log.info(
             "Delivered %d records%s; %d failed, %d missing", summary.records, where, summary.failed, summary.missing
         )
+        for entry in failed[:FAILED_LOGGED]:
+            self.log.warning("Failed: %s: %s", entry["url"], entry["error"])
         return summary, failed
 
     def _sink(self, context: Context, ref: JobRef) -> Sink:
@@ -312,34 +312,6 @@ class RemoteJobOperator(BaseOperator):
         """Cancel the job; called by Airflow in the middle of whatever ``execute`` is doing."""
         if self._custody is not None:
             self._custody.killer.kill()
-
-
-@contextmanager
-def airflow_errors() -> Iterator[None]:
-    """Turn permanent errors into the one that Airflow does not retry."""
-    try:
-        yield
-    except RemoteJobsError as error:
-        if error.permanent:
-            raise AirflowFailException(str(error)) from error
-        raise
-
-
-def is_literal(value: Any) -> bool:
-    """Whether a value is known when the DAG is read: no XCom, no template."""
-    if isinstance(value, str):
-        return "{{" not in value and "{%" not in value and "{#" not in value
-    if isinstance(value, dict):
-        return all(is_literal(part) for pair in value.items() for part in pair)
-    if isinstance(value, list | tuple | set | frozenset):
-        return all(map(is_literal, value))
-    return value is None or isinstance(value, int | float | bool | bytes | dt.timedelta)
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise :class:`InvalidInputError` unless the condition holds."""
-    if not condition:
-        raise InvalidInputError(message)
 
 
 def _end_error(job: StartedJob, status: JobStatus) -> RemoteJobsError | None:

@@ -50,6 +50,7 @@ class Custody:
     def start(self, spec: JobSpec) -> StartedJob:
         """Start a job: written down before and after."""
         request = self._hook.service.start(spec)
+        self.killer.arm()
         self._entry = entry = self._ledger.intend(self._hook.conn_id, spec, str(request), leave=not self._cancels)
         try:
             job = self._hook.start(spec, sleep=self.killer.sleep)
@@ -59,8 +60,8 @@ class Custody:
             # A definite no. Anything else leaves the question open.
             self._ledger.close(entry, Closed.NOT_STARTED)
             raise
-        self.killer.owns(job)
         with self.answerable():
+            self.killer.owns(job)
             self._entry = self._ledger.started(entry, job)
         return job
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from collections.abc import Sequence
 from functools import cached_property
@@ -14,7 +13,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from airflow_provider_jobs.hooks.datafiniti import DatafinitiHook, job_ref
 from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobStatus, JobSummary, StartedJob
-from airflow_provider_jobs.operators.base import RemoteJobOperator, airflow_errors, is_literal
+from airflow_provider_jobs.operators.base import RemoteJobOperator
 from airflow_provider_jobs.operators.cancelling import cancel_job
 from airflow_provider_jobs.results import LARGEST_RETURN_VALUE, OutputFolder, Sink
 from airflow_provider_jobs.services.datafiniti import (
@@ -26,7 +25,10 @@ from airflow_provider_jobs.services.datafiniti import (
     check_query,
     check_view,
     file_name,
+    record_of,
+    rows,
 )
+from airflow_provider_jobs.tasks import airflow_errors, is_literal
 from airflow_provider_jobs.transport.files import FileTransport, is_worth_another_try
 
 if TYPE_CHECKING:
@@ -140,10 +142,12 @@ class DatafinitiDownloadOperator(RemoteJobOperator):
         records = 0
         names: set[str] = set()
         with self.hook.file_conn() as files:
-            for number, link in enumerate(status.links, 1):
+            for number, link in enumerate(dict.fromkeys(status.links), 1):
                 name = file_name(link, number, job.ref, file_format, names)
                 names.add(name)
                 records += self._deliver_file(files, link, name, file_format, sink)
+        if status.completed is not None and records > status.completed:
+            self.log.warning("%s counts %d records, its files hold %d", job.ref, status.completed, records)
         summary = JobSummary(
             service=self.service,
             kind=job.ref.kind,
@@ -231,7 +235,5 @@ def _read(files: FileTransport, link: str, name: str, file_format: str) -> list[
         if size > 2 * LARGEST_RETURN_VALUE:
             break
     if file_format == "json":
-        return [line.strip() for line in lines if line.strip()]
-    csv.field_size_limit(2 * LARGEST_RETURN_VALUE)
-    rows = csv.DictReader(line.decode("utf-8-sig" if place == 0 else "utf-8") for place, line in enumerate(lines))
-    return [msgspec.json.encode(row) for row in rows]
+        return [record for line in lines if (record := record_of(line))]
+    return [msgspec.json.encode(row) for row in rows(lines, largest=2 * LARGEST_RETURN_VALUE)]

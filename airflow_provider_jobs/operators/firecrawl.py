@@ -11,10 +11,11 @@ from airflow.sdk import BaseOperator
 from airflow_provider_jobs.exceptions import NotCancellableError, RemoteJobsError
 from airflow_provider_jobs.hooks.firecrawl import FirecrawlHook, job_ref
 from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobStatus, JobSummary, StartedJob
-from airflow_provider_jobs.operators.base import RemoteJobOperator, airflow_errors, is_literal
+from airflow_provider_jobs.operators.base import RemoteJobOperator
 from airflow_provider_jobs.operators.cancelling import cancel_job
 from airflow_provider_jobs.results import Sink
 from airflow_provider_jobs.services.firecrawl import FirecrawlService, check_version
+from airflow_provider_jobs.tasks import airflow_errors, is_literal
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -61,12 +62,16 @@ class Killer:
 
     def owns(self, job: StartedJob) -> None:
         """Take charge of a job that has just been started, or that a resumed task came back to."""
+        self.arm()
+        self._job = job
+
+    def arm(self) -> None:
+        """Get everything ready that may fail: called before there is a job."""
         # Read now: a signal handler must not ask Airflow for a connection.
         _ = self._hook.credentials
-        if self._cancels:
+        if self._cancels and self._wake is None:
             listen, self._wake = os.pipe()
-            threading.Thread(target=self._stand_by, args=(listen, job), name="cancel-job", daemon=True).start()
-        self._job = job
+            threading.Thread(target=self._stand_by, args=(listen,), name="cancel-job", daemon=True).start()
 
     def disarm(self) -> None:
         """The job is over or somebody else's now: nothing ends it any more."""
@@ -99,16 +104,17 @@ class Killer:
     def kill(self) -> None:
         """Note the kill and have one DELETE sent. For the signal handler: no log, no lock, bounded in time."""
         self.killed = True
-        if self._job is None or self._wake is None:
+        if self._job is None or self._wake is None or self._answered:
             return
-        os.write(self._wake, b"!")
+        with contextlib.suppress(OSError):
+            os.write(self._wake, b"!")
         end = time.monotonic() + HANDLER_TIME
         while not self._answered and time.monotonic() < end:
             time.sleep(0.02)
 
-    def _stand_by(self, listen: int, job: StartedJob) -> None:
+    def _stand_by(self, listen: int) -> None:
         try:
-            if os.read(listen, 1):
+            if os.read(listen, 1) and (job := self._job) is not None:
                 self._act(job)
         finally:
             self._answered = True

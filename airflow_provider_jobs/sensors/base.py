@@ -11,13 +11,13 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, A
 
 from airflow_provider_jobs.compat import Owner
 from airflow_provider_jobs.exceptions import RemoteJobsError
-from airflow_provider_jobs.hooks.base import RemoteJobsHook, timed_out_text
+from airflow_provider_jobs.hooks.base import RemoteJobsHook
 from airflow_provider_jobs.jobs.event import JobEvent, Outcome
 from airflow_provider_jobs.jobs.model import JobRef, JobState, JobStatus, StartedJob
 from airflow_provider_jobs.jobs.progress import Progress
 from airflow_provider_jobs.jobs.verdict import GiveUp, Over, Watch
-from airflow_provider_jobs.operators.base import DEFERRAL_MARGIN, airflow_errors
 from airflow_provider_jobs.operators.killing import Killer
+from airflow_provider_jobs.tasks import DEFERRAL_MARGIN, airflow_errors, log_look
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -94,9 +94,7 @@ class RemoteJobSensor(BaseSensorOperator):
                     raise
                 self.log.warning("A look at %s failed, it is tried again: %s", ref, error)
                 return PokeReturnValue(is_done=False)
-            line = self._progress.line(status, time.time())
-            if line:
-                self.log.info("%s: %s", ref, line)
+            log_look(self.log, ref, self._progress, status)
             if isinstance(self._watch.saw(status, time.time()), Over):
                 return PokeReturnValue(is_done=True, xcom_value=ended(ref, status))
             return PokeReturnValue(is_done=False)
@@ -120,12 +118,16 @@ class RemoteJobSensor(BaseSensorOperator):
         from airflow_provider_jobs.triggers.job import JobTrigger
 
         context["ti"].xcom_push(key="job_id", value=job.ref.job_id)
-        timeout = float(self.timeout)
+        deadline = job.started_at + float(self.timeout)
+        if self.execution_timeout is not None:
+            # Airflow does not enforce it while a task is deferred.
+            begun = context["ti"].start_date.timestamp()
+            deadline = min(deadline, begun + self.execution_timeout.total_seconds())
         trigger = JobTrigger(
             conn_id=hook.conn_id,
             job=job.to_dict(),
             owner=Owner.of(context).to_dict(),
-            deadline=job.started_at + timeout,
+            deadline=deadline,
             poll_interval=self.poke_interval,
             cancel_on_kill=self.cancel_on_kill,
             cancel_at_deadline=False,
@@ -134,19 +136,23 @@ class RemoteJobSensor(BaseSensorOperator):
             trigger=trigger,
             method_name="execute_complete",
             kwargs={"job": job.to_dict()},
-            timeout=dt.timedelta(seconds=timeout + DEFERRAL_MARGIN),
+            timeout=dt.timedelta(seconds=max(0.0, deadline - time.time()) + DEFERRAL_MARGIN),
         )
         raise AssertionError("defer() does not return")
 
-    def execute_complete(self, context: Context, event: Any = None, job: dict[str, Any] | None = None) -> Any:
+    def execute_complete(self, context: Context, event: Any, job: dict[str, Any]) -> Any:
         """Go on after the trigger has fired."""
         with airflow_errors():
-            started = StartedJob.from_dict(job or {"ref": self.name_job(self.make_hook()).to_dict(), "started_at": 0})
+            started = StartedJob.from_dict(job)
             found = JobEvent.of(event, started.ref)
             if found.outcome is Outcome.OVER and found.status is not None:
                 return ended(found.job, found.status)
             if found.outcome is Outcome.TIMED_OUT:
-                raise AirflowSensorTimeout(f"{timed_out_text(started, found.status, time.time())}; it was left running")
+                seen = found.status.describe() if found.status else "never seen"
+                waited = time.time() - started.started_at
+                raise AirflowSensorTimeout(
+                    f"{started.ref} was not over after {waited:.0f} s of waiting: {seen}; it was left running"
+                )
             error = f"{found.job} could not be watched any more: {found.error}"
             raise AirflowFailException(error) if found.permanent else RemoteJobsError(error)
 

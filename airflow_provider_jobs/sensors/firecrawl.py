@@ -8,9 +8,9 @@ from typing import Any
 from airflow_provider_jobs.hooks.base import RemoteJobsHook
 from airflow_provider_jobs.hooks.firecrawl import FirecrawlHook, check_kind, job_ref
 from airflow_provider_jobs.jobs.model import JobRef
-from airflow_provider_jobs.operators.base import is_literal
 from airflow_provider_jobs.sensors.base import RemoteJobSensor
 from airflow_provider_jobs.services.firecrawl import check_version
+from airflow_provider_jobs.tasks import is_literal
 
 
 class FirecrawlJobSensor(RemoteJobSensor):

@@ -193,6 +193,19 @@ def items(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def whole(value: Any) -> int | None:
+    """Return a counter of an answer, also one sent as text; None when it is none or negative."""
+    if isinstance(value, str) and value.strip().isdecimal():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def number(value: Any) -> float | None:
+    """Return an amount of an answer; None when it is none or negative."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and value >= 0 else None
+
+
 def snippet(text: str, limit: int = 200) -> str:
     """Return the beginning of a text on one line."""
     flat = " ".join(text.split())

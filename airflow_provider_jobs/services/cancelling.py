@@ -60,7 +60,7 @@ def cancel_flow(
             seen = yield from _look(service, ref)
         end = _end(service, ref, refused, seen, is_new=is_new)
         if end is None and isinstance(refused, str) and _is_silent(seen):
-            end = CancelOutcome(None, False, f"{ref}: nothing left to cancel, says {service.label} ({refused})")
+            end = CancelOutcome(None, True, f"{ref}: nothing left to cancel, says {service.label} ({refused})")
         if end is not None:
             return end
         problem = refused if isinstance(refused, RemoteJobsError) else seen
@@ -106,7 +106,7 @@ def _end(
         return CancelOutcome(seen, False, f"{ref} is over: {seen.describe()}")
     # Of a new job that has not been found, a DELETE must have been accepted once.
     if isinstance(seen, JobNotFoundError) and (refused is None or not is_new):
-        return CancelOutcome(None, False, f"{ref} is gone from {service.label}")
+        return CancelOutcome(None, isinstance(refused, str), f"{ref} is gone from {service.label}")
     return None
 
 

@@ -56,7 +56,9 @@ def error_for(service: str, request: Request, reply: Reply) -> ServiceError | Re
             return RouteNotFoundError(f"{told} ({hint})", status=status)
         return JobNotFoundError(told, status=status)
     kind, hint = _BY_STATUS.get(status, (RequestRejectedError, ""))
-    return kind(f"{told} ({hint})" if hint else told, status=status)
+    error = kind(f"{told} ({hint})" if hint else told, status=status)
+    error.is_page = is_page(reply)
+    return error
 
 
 def is_page(reply: Reply) -> bool:

@@ -25,6 +25,8 @@ T = TypeVar("T")
 CHUNK = 1 << 16
 LIGHT = 2048
 """Bytes of an answer that are read in any case: to read a small one to its end keeps the connection open."""
+SHORTEST = 0.5
+"""Seconds that a request has in any case, also at the end of a time limit."""
 HANDSHAKE = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL", "HANDSHAKE_FAILURE")
 
 
@@ -36,6 +38,8 @@ class BlockingTransport:
     :param attempts: how often a request may be sent; None: by purpose.
     :param longest_wait: seconds that may be waited between attempts; None: the policy's own.
     :param sleep: waits so many seconds; may raise to end a wait.
+    :param time_limit: seconds from now on in which everything must be done; what is left of it bounds every request
+        and every pause.
     """
 
     def __init__(
@@ -46,7 +50,9 @@ class BlockingTransport:
         attempts: int | None = None,
         longest_wait: float | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        time_limit: float | None = None,
     ) -> None:
+        self._end = None if time_limit is None else time.monotonic() + time_limit
         self.endpoint = endpoint
         self._credentials = credentials
         self._attempts = attempts
@@ -68,7 +74,13 @@ class BlockingTransport:
 
     def run(self, flow: Flow[T]) -> T:
         """Carry out a flow and return its outcome."""
-        return drive(flow, self.send, self._sleep)
+        return drive(flow, self.send, self._pause)
+
+    def _left(self) -> float:
+        return float("inf") if self._end is None else max(0.0, self._end - time.monotonic())
+
+    def _pause(self, seconds: float) -> None:
+        self._sleep(min(seconds, self._left()))
 
     def send(self, request: Request) -> Reply:
         """Send a request, again where the policy allows it, and return the answer.
@@ -79,7 +91,7 @@ class BlockingTransport:
         """
         policy = self._policy(request)
         retrying = tenacity.Retrying(
-            retry=policy.retry, stop=policy.stop, wait=policy.wait, sleep=self._sleep, reraise=True
+            retry=policy.retry, stop=policy.stop, wait=policy.wait, sleep=self._pause, reraise=True
         )
         return retrying(self._send_once, request)
 
@@ -89,6 +101,8 @@ class BlockingTransport:
         return Policy(request, self._attempts, self._longest_wait)
 
     def _send_once(self, request: Request) -> Reply:
+        if self._left() <= 0:
+            raise TransportError(f"{request}: not sent, the time for it is over", sent=False)
         token = self._token()
         reply = self._exchange(request, token)
         if self._credentials.renew_after(reply, token):
@@ -140,7 +154,10 @@ class BlockingTransport:
             headers["Content-Type"] = "application/json"
         return session.request(
             request.method, url, params=params, data=request.content, headers=headers, auth=BearerAuth(token),
-            timeout=(self.endpoint.connect_timeout, request.read_timeout or self.endpoint.read_timeout),
+            timeout=(
+                min(self.endpoint.connect_timeout, self._left() + SHORTEST),
+                min(request.read_timeout or self.endpoint.read_timeout, self._left() + SHORTEST),
+            ),
             allow_redirects=False, stream=True, verify=self.endpoint.tls, proxies=proxies(self.endpoint),
         )  # fmt: skip
 

@@ -17,6 +17,7 @@ from airflow_provider_jobs.exceptions import (
     RemoteJobsError,
     ServiceUnavailableError,
     TransportError,
+    UnexpectedReplyError,
 )
 from airflow_provider_jobs.services.base import Purpose, Reply, Request
 
@@ -91,7 +92,7 @@ def started_uncertain(error: RemoteJobsError) -> bool:
     """Whether a start that ended with this error may have started a job."""
     if isinstance(error, TransportError):
         return error.sent
-    return isinstance(error, ServiceUnavailableError)
+    return isinstance(error, ServiceUnavailableError | UnexpectedReplyError)
 
 
 def _is_queue_limit(error: RateLimitedError) -> bool:

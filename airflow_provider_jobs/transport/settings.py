@@ -26,7 +26,7 @@ def parse_extra(extra: str | None) -> dict[str, Any]:
     return value
 
 
-def seconds(extra: Mapping[str, Any], name: str, default: float) -> float:
+def positive_number(extra: Mapping[str, Any], name: str, default: float) -> float:
     """Return a positive number.
 
     :raises ConnectionSettingsError: it is none.

@@ -10,7 +10,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_jobs.compat import Owner, OwnerView, ask_owner
-from airflow_provider_jobs.exceptions import RemoteJobsError
+from airflow_provider_jobs.exceptions import ConnectionSettingsError, RemoteJobsError, TransportError
 from airflow_provider_jobs.hooks.base import RemoteJobsHook
 from airflow_provider_jobs.hooks.registry import hook_for
 from airflow_provider_jobs.jobs.event import JobEvent, Outcome
@@ -18,12 +18,15 @@ from airflow_provider_jobs.jobs.history import waits_for_next_try
 from airflow_provider_jobs.jobs.model import StartedJob
 from airflow_provider_jobs.jobs.progress import Progress
 from airflow_provider_jobs.jobs.verdict import GiveUp, Over, TimedOut, Wait, Watch
+from airflow_provider_jobs.tasks import log_look
 from airflow_provider_jobs.transport.asynchronous import AsyncTransport
 
 FORMAT = 1
+LAST_LOOK = 5.0
+"""Seconds for the look that is made although the deadline has passed, as after a triggerer that was away."""
 ASK_TIMEOUT = 8.0
 """Seconds for a question to Airflow at kill time; the first one of a fresh triggerer takes several."""
-KILL_PAUSES = (0.5, 1.0, 2.0, 4.0)
+KILL_PAUSES = (0.5, 1.0, 2.0, 4.0, 4.0)
 """Seconds between the attempts of a cancel at kill time. A stopping triggerer waits about twenty for its threads."""
 
 
@@ -94,14 +97,20 @@ class JobTrigger(BaseTrigger):
         yield TriggerEvent(event.to_payload())  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> JobEvent:
-        # The connection is read first, also for the kill: a fresh triggerer needs seconds for its first question.
         self._hook = hook = hook_for(self.job.ref.service, self.conn_id)
-        try:
-            await hook.aendpoint()
-            async with hook.aconn() as transport:
-                verdict = await self._watch(hook, transport)
-        except RemoteJobsError as error:
-            verdict = GiveUp(error)
+        watch = Watch(
+            started_at=self.job.started_at,
+            deadline=self.deadline,
+            poll_interval=self.poll_interval,
+            floor=hook.service.floor,
+        )
+        verdict: Over | TimedOut | GiveUp | None = await self._read_settings(hook, watch)
+        if verdict is None:
+            try:
+                async with hook.aconn() as transport:
+                    verdict = await self._watch(hook, transport, watch)
+            except RemoteJobsError as error:
+                verdict = GiveUp(error)
         ref = self.job.ref
         if isinstance(verdict, Over):
             self.log.info("%s is over: %s", ref, verdict.status.describe())
@@ -114,27 +123,45 @@ class JobTrigger(BaseTrigger):
         cancelled = ends and await self._cancel_in_thread("it cannot be watched any more")
         return JobEvent(Outcome.GAVE_UP, ref, error=str(lost), permanent=lost.permanent, cancelled=cancelled)
 
-    async def _watch(self, hook: RemoteJobsHook, transport: AsyncTransport) -> Over | TimedOut | GiveUp:
+    async def _read_settings(self, hook: RemoteJobsHook, watch: Watch) -> TimedOut | GiveUp | None:
+        """Read the connection, which is needed for the kill too; a secrets backend may be away for a while."""
+        while True:
+            try:
+                await hook.aendpoint()
+            except ConnectionSettingsError as error:
+                return GiveUp(error)
+            except Exception as error:
+                unreadable = TransportError(f"connection {self.conn_id} could not be read: {error}", sent=False)
+                self.log.warning("%s", unreadable)
+                verdict = watch.missed(unreadable, time.time())
+                if not isinstance(verdict, Wait):
+                    return verdict
+                await asyncio.sleep(verdict.seconds)
+            else:
+                return None
+
+    async def _watch(self, hook: RemoteJobsHook, transport: AsyncTransport, watch: Watch) -> Over | TimedOut | GiveUp:
         progress = Progress()
-        watch = Watch(
-            started_at=self.job.started_at, deadline=self.deadline, poll_interval=self.poll_interval,
-            floor=hook.service.floor,
-        )  # fmt: skip
         while True:
             verdict: Wait | Over | TimedOut | GiveUp
             try:
-                status = await transport.run(hook.service.look(self.job.ref))
+                async with asyncio.timeout(self._left()):
+                    status = await transport.run(hook.service.look(self.job.ref))
+            except TimeoutError:
+                verdict = TimedOut(watch.last)
             except RemoteJobsError as error:
                 verdict = watch.missed(error, time.time())
                 self.log.warning("A look at %s failed: %s", self.job.ref, error)
             else:
                 verdict = watch.saw(status, time.time())
-                line = progress.line(status, time.time())
-                if line:
-                    self.log.info("%s: %s", self.job.ref, line)
+                log_look(self.log, self.job.ref, progress, status)
             if not isinstance(verdict, Wait):
                 return verdict
             await asyncio.sleep(verdict.seconds)
+
+    def _left(self) -> float | None:
+        # A look that hangs must not outlast the deadline; one look there is in any case.
+        return None if self.deadline is None else max(LAST_LOOK, self.deadline - time.time())
 
     async def on_kill(self) -> None:
         """Cancel the job because a user ended the task, after making sure that this is what happened.

@@ -5,13 +5,14 @@ The paths are numbered as in the list of kill paths. The verdict is the sandbox'
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.airflow.stories import Run, Stage, Telling, Until, story
+from tests.airflow.stories import WAITING, Run, Stage, Telling, Until, story
 from tests.support.cluster import AirflowCluster
 from tests.support.waiting import wait_until
 
@@ -89,9 +90,10 @@ def test_e8_a_clear_delivers_what_is_paid_for(stage: Stage, service: str, way: s
     """The storage was down: what is done and undelivered is not bought again."""
     stage.hold()
     in_the_way = Path(stage.airflow.home) / f"in-the-way-{service}-{way}"
-    in_the_way.write_text("a file where a folder should be")
     run = stage.start(service, way=way, output_path=str(in_the_way / "out"))
-    (job,) = yield stage.jobs_started(1)
+    job = yield from stage.begun(run, WAITING[way])
+    shutil.rmtree(in_the_way)
+    in_the_way.write_text("a file where a folder should be")
     stage.finish(job["id"])
     yield run.ends("failed")
     in_the_way.unlink()

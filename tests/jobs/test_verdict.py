@@ -96,7 +96,6 @@ def test_a_500_for_an_id_that_is_not_known_yet_is_waited_out() -> None:
         errors.PermissionDeniedError("403", status=403),
         errors.EndpointGoneError("410", status=410),
         errors.RequestRejectedError("400", status=400),
-        errors.RedirectRefusedError("elsewhere"),
         errors.TlsError("certificate", sent=False),
     ],
 )
@@ -114,6 +113,15 @@ def test_a_wrong_address_is_noticed_at_the_first_look_only() -> None:
     watching = watch(address_known=False)
     watching.saw(RUNNING, START + 5)
     assert isinstance(watching.missed(PAGE, START + 10), Wait)
+
+
+def test_a_proxy_that_speaks_for_an_absent_service_ends_no_wait() -> None:
+    """A maintenance page or a redirect says nothing about the job; at an address that has never worked, it does."""
+    refused = errors.PermissionDeniedError("403 as a page", status=403)
+    refused.is_page = True
+    for error in (refused, errors.RedirectRefusedError("elsewhere")):
+        assert isinstance(watch().missed(error, START + 1), Wait)
+        assert watch(address_known=False).missed(error, START + 1) == GiveUp(error)
 
 
 TRANSIENT = [BROKEN, LOST, errors.UnexpectedReplyError("odd"), errors.RateLimitedError("429"),

@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from airflow_provider_jobs import __version__
-from airflow_provider_jobs.exceptions import InvalidInputError, OutputConflictError, ResultTooLargeError
+from airflow_provider_jobs.exceptions import (
+    InvalidInputError,
+    OutputConflictError,
+    OutputUnavailableError,
+    ResultTooLargeError,
+    UnexpectedReplyError,
+)
 from airflow_provider_jobs.jobs.model import JobRef, JobSummary
 from airflow_provider_jobs.results import LARGEST_RETURN_VALUE, OutputFolder, ReturnValue
 from tests.results.conftest import Place
@@ -75,6 +81,11 @@ def test_a_return_value_has_a_limit_of_a_mebibyte() -> None:
 def test_one_record_that_is_too_large_is_not_parsed() -> None:
     with pytest.raises(ResultTooLargeError):
         ReturnValue(JOB, limit=10).add(b"not even json, but too long")
+
+
+def test_a_record_that_is_no_json_is_named() -> None:
+    with pytest.raises(UnexpectedReplyError, match="a record of firecrawl batch_scrape abc is no JSON"):
+        ReturnValue(JOB).add(b'{"a": NaN}')
 
 
 def test_half_an_emoji_is_no_reason_to_lose_a_result() -> None:
@@ -270,6 +281,34 @@ def test_temporary_files_of_a_killed_try_are_taken_away_by_the_next(place: Place
     assert len(left) == len(place.names()) - 2 == 1
     other.discard()
     assert place.names() == ["_manifest.json", "part-00000.jsonl"]
+
+
+def test_a_folder_is_tried_before_anything_is_billed(place: Place, spool: Path) -> None:
+    OutputFolder(place.url, OWNER).prepare()
+    assert place.names() == []
+    assert list(spool.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["file/out", "file"])
+def test_a_folder_that_cannot_be_written_is_an_error_that_may_pass(tmp_path: Path, path: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputUnavailableError, match="cannot be written, nothing was started") as caught:
+        OutputFolder(str(tmp_path / path), OWNER).prepare()
+    assert not caught.value.permanent
+
+
+def test_the_folder_of_another_task_is_refused_by_the_trial_too(place: Place) -> None:
+    deliver(place, 1)
+    with pytest.raises(OutputConflictError):
+        OutputFolder(place.url, OTHER).prepare()
+    assert place.names() == ["_manifest.json", "part-00000.jsonl"]
+
+
+def test_a_record_of_several_lines_stays_one_line(place: Place) -> None:
+    folder = OutputFolder(place.url, OWNER)
+    folder.add(b'{\n  "n": 1\n}')
+    folder.finish(summary(1), [], JOB)
+    assert place.lines("part-00000.jsonl") == [{"n": 1}]
 
 
 def test_the_manifest_of_the_earlier_job_is_given(place: Place) -> None:

@@ -131,7 +131,7 @@ def test_a_409_ends_with_a_look() -> None:
 def test_a_404_on_the_delete_ends_with_a_look() -> None:
     conversation = cancel(status("scraping"), answer(404, {"error": "Job not found"}), NOT_FOUND)
     assert conversation.sent == [GET, DELETE, GET]
-    assert (conversation.outcome.status, conversation.outcome.was_over) == (None, False)
+    assert (conversation.outcome.status, conversation.outcome.was_over) == (None, True)
     assert conversation.outcome.note == f"{BATCH} is gone from Firecrawl"
 
 

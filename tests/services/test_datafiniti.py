@@ -15,12 +15,18 @@ from airflow_provider_jobs import exceptions as errors
 from airflow_provider_jobs.exceptions import RemoteJobsError
 from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobState
 from airflow_provider_jobs.services.base import Purpose, Reply, Request
-from airflow_provider_jobs.services.datafiniti import DatafinitiService, RecordCounter, check_file_reply, file_name
+from airflow_provider_jobs.services.datafiniti import (
+    DatafinitiService,
+    RecordCounter,
+    check_file_reply,
+    file_name,
+    rows,
+)
 from tests.recorded import Exchange, exchanges, one
 from tests.services.driving import DOWNLOAD, Talk, answer, page, talk
 
 SERVICE = DatafinitiService()
-SPEC = JobSpec("datafiniti", "download", {"data_type": "businesses", "body": {"query": "x"}}, "v4", 50)
+SPEC = JobSpec("datafiniti", "download", {"query": "x"}, "v4", "businesses", asked=50)
 GET = Request("GET", "/v4/downloads/7", Purpose.POLL)
 POST = Request("POST", "/v4/businesses/search", Purpose.START)
 DELETE = Request("DELETE", "/v4/downloads/7", Purpose.CANCEL)
@@ -543,3 +549,20 @@ def test_a_start_is_marked_as_billed_and_holds_the_query_in_its_body() -> None:
         "download": True,
         "num_records": 5,
     }
+
+
+def test_a_page_is_no_record() -> None:
+    """DF15: what a file host sends with status 200 is not always the file."""
+    counter = RecordCounter("json")
+    counter.line(b'\xef\xbb\xbf{"a": 1}\n')
+    with pytest.raises(errors.UnexpectedReplyError, match="something else than records"):
+        counter.line(b"<html>\n")
+    assert counter.records == 1
+
+
+def test_rows_of_a_csv_file() -> None:
+    lines = [b"\xef\xbb\xbfname,city\r\n", b'"a\n', b'b",x,extra\r\n', b"\xff,y\r\n"]
+    assert rows(lines, largest=1000) == [
+        {"name": "a\nb", "city": "x", "": ["extra"]},
+        {"name": "�", "city": "y"},
+    ]

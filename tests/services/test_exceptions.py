@@ -116,6 +116,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "ResultIncompleteError": ("tests/operators", "tests/airflow"),
     "ResultTooLargeError": ("tests/results",),
     "OutputConflictError": ("tests/results",),
+    "OutputUnavailableError": ("tests/results",),
 }
 # Never raised themselves, except by operators that pass on what a trigger told them.
 BASES = {"RemoteJobsError", "ServiceError"}

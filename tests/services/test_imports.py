@@ -22,6 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("hooks",),
     ("transport",),
     ("services",),
+    ("tasks",),
     ("jobs",),
     ("exceptions", "durations", "compat", "get_provider_info", "__init__"),
 )

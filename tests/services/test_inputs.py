@@ -253,23 +253,23 @@ def test_bad_downloads(changes: dict[str, Any], text: str) -> None:
 def test_all_records_only_on_an_explicit_word() -> None:
     """DF1."""
     spec = DATAFINITI.download("people", "x:y", allow_all_records=True)
-    assert "num_records" not in spec.body["body"]
+    assert "num_records" not in spec.body
     assert spec.asked is None
 
 
 @pytest.mark.parametrize(("given", "number"), [(5, 5), ("5", 5), (" 12 ", 12)])
 def test_a_number_of_records_may_come_from_a_template(given: Any, number: int) -> None:
     spec = DATAFINITI.download("people", "x:y", given)
-    assert (spec.body["body"]["num_records"], spec.asked) == (number, number)
+    assert (spec.body["num_records"], spec.asked) == (number, number)
 
 
 @pytest.mark.parametrize("file_format", ["json", "JSON", "csv", "CSV"])
 def test_the_format_is_sent_in_lower_case(file_format: str) -> None:
     """DF22."""
-    assert DATAFINITI.download("people", "x", 1, file_format=file_format).body["body"]["format"] == file_format.lower()
+    assert DATAFINITI.download("people", "x", 1, file_format=file_format).body["format"] == file_format.lower()
 
 
 @pytest.mark.parametrize("view", ["business_basic", ["name", "address"]])
 def test_views(view: Any) -> None:
-    body = DATAFINITI.download("businesses", "x", 1, view=view, options={"sort": True}).body["body"]
+    body = DATAFINITI.download("businesses", "x", 1, view=view, options={"sort": True}).body
     assert (body["view"], body["sort"], body["download"]) == (view, True, True)

@@ -155,14 +155,14 @@ def test_a_key_that_no_header_can_carry_is_refused(given: str) -> None:
     [(5, 5.0), (0.5, 0.5), ("5", 5.0), (" 7.5 ", 7.5), (None, 60.0), ("", 60.0)],
 )
 def test_seconds_as_number_or_text(value: Any, expected: float) -> None:
-    assert settings.seconds({"timeout": value}, "timeout", 60.0) == expected
-    assert settings.seconds({}, "timeout", 60.0) == 60.0
+    assert settings.positive_number({"timeout": value}, "timeout", 60.0) == expected
+    assert settings.positive_number({}, "timeout", 60.0) == 60.0
 
 
 @pytest.mark.parametrize("value", [0, -1, "0", "-3", "abc", "5s", True, False, "nan", "inf", float("inf"), [5], {}])
 def test_seconds_that_are_none(value: Any) -> None:
     with pytest.raises(ConnectionSettingsError, match="timeout must be a number above 0"):
-        settings.seconds({"timeout": value}, "timeout", 60.0)
+        settings.positive_number({"timeout": value}, "timeout", 60.0)
 
 
 @pytest.mark.parametrize(

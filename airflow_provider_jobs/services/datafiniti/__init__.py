@@ -7,7 +7,13 @@ from airflow_provider_jobs.services.datafiniti.checks import (
     check_query,
     check_view,
 )
-from airflow_provider_jobs.services.datafiniti.files import RecordCounter, check_file_reply, file_name
+from airflow_provider_jobs.services.datafiniti.files import (
+    RecordCounter,
+    check_file_reply,
+    file_name,
+    record_of,
+    rows,
+)
 from airflow_provider_jobs.services.datafiniti.wire import HOSTED, DatafinitiService
 
 __all__ = [
@@ -21,4 +27,6 @@ __all__ = [
     "check_query",
     "check_view",
     "file_name",
+    "record_of",
+    "rows",
 ]

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
+import csv
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from airflow_provider_jobs.exceptions import RequestRejectedError, ResultExpiredError, ServiceUnavailableError
+from airflow_provider_jobs.exceptions import (
+    RequestRejectedError,
+    ResultExpiredError,
+    ServiceUnavailableError,
+    UnexpectedReplyError,
+)
 from airflow_provider_jobs.jobs.model import JobRef
 from airflow_provider_jobs.services.base import Reply
 from airflow_provider_jobs.services.errors import explain
@@ -34,6 +42,8 @@ class RecordCounter:
 
     A JSON file has a record a line, blank ones excepted. A CSV file has a header, and a record goes on while a quote is
     open.
+
+    :raises UnexpectedReplyError: a line of a JSON file is no record; the file host sent something else.
     """
 
     def __init__(self, file_format: str) -> None:
@@ -54,8 +64,29 @@ class RecordCounter:
             if self._quoted or (not was_quoted and not line.strip()):
                 return
             self._seen += 1
-        elif line.strip():
+        elif record_of(line):
             self._seen += 1
+
+
+def record_of(line: bytes) -> bytes:
+    """Return the record of a line of a JSON file; nothing of a blank line.
+
+    :raises UnexpectedReplyError: the line does not begin like an object.
+    """
+    record = line.removeprefix(codecs.BOM_UTF8).strip()
+    if record and not record.startswith(b"{"):
+        raise UnexpectedReplyError(f"a result file holds something else than records: {line[:80]!r}")
+    return record
+
+
+def rows(lines: Iterable[bytes], *, largest: int) -> list[dict[str, Any]]:
+    """Return the rows of a CSV file. Cells beyond the header are listed under an empty name.
+
+    :param largest: bytes that one cell may have.
+    """
+    csv.field_size_limit(largest)
+    text = (line.decode("utf-8", errors="replace").removeprefix("\ufeff") for line in lines)
+    return list(csv.DictReader(text, restkey=""))
 
 
 def check_file_reply(name: str, reply: Reply) -> None:

@@ -16,7 +16,7 @@ from airflow_provider_jobs.exceptions import (
     UnexpectedReplyError,
 )
 from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobState, JobStatus, StartedJob
-from airflow_provider_jobs.services.base import Flow, KindInfo, Purpose, Reply, Request, items
+from airflow_provider_jobs.services.base import Flow, KindInfo, Purpose, Reply, Request, items, number, whole
 from airflow_provider_jobs.services.datafiniti.checks import (
     check_data_type,
     check_file_format,
@@ -89,9 +89,7 @@ class DatafinitiService:
             body["num_records"] = count
         if view is not None:
             body["view"] = check_view(view)
-        return JobSpec(
-            self.name, "download", {"data_type": check_data_type(data_type), "body": body}, "v4", asked=count
-        )
+        return JobSpec(self.name, "download", body, "v4", check_data_type(data_type), asked=count)
 
     @staticmethod
     def check_download_options(options: Any, *, check_names: bool = True) -> dict[str, Any]:
@@ -105,8 +103,8 @@ class DatafinitiService:
 
     def start(self, spec: JobSpec) -> Request:
         """Return the request that starts a job."""
-        path = f"/v4/{spec.body['data_type']}/search"
-        return Request("POST", path, Purpose.START, json=spec.body["body"])
+        path = f"/v4/{spec.target}/search"
+        return Request("POST", path, Purpose.START, json=spec.body)
 
     def read_start(self, spec: JobSpec, request: Request, reply: Reply, *, sent_at: float) -> StartedJob:
         """Read the answer to a start: any success with an id.
@@ -251,12 +249,12 @@ def _status(body: Mapping[str, Any]) -> JobStatus:
     word = raw.strip().casefold() if isinstance(raw, str) else ""
     state = _STATES.get(word, JobState.UNKNOWN)
     # W1 fills total_cost in when the job starts, W2 when it ends: before the end it says nothing.
-    cost = _number(body.get("total_cost")) if state.is_over else None
+    cost = number(body.get("total_cost")) if state.is_over else None
     return JobStatus(
         state=state,
         raw_status=raw if isinstance(raw, str) else None,
-        completed=_whole(body.get("num_downloaded")),
-        total=_whole(body.get("num_records")),
+        completed=whole(body.get("num_downloaded")),
+        total=whole(body.get("num_records")),
         credits_used=cost,
         error=as_text(body.get("error") or body.get("errors") or body.get("error_message")) or None,
         links=tuple(filter(None, map(_link, items(body.get("results"))))),
@@ -271,12 +269,3 @@ def _link(item: Any) -> str | None:
             if isinstance(item.get(key), str) and item[key]:
                 return str(item[key])
     return None
-
-
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def _number(value: Any) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number and value >= 0 else None

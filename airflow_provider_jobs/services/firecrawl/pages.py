@@ -21,6 +21,7 @@ EMPTY_PAGES = 1000
 class _Page(msgspec.Struct):
     data: list[msgspec.Raw] | None = None
     next: Any = None
+    status: Any = None
     success: Any = None
     error: Any = None
     completed: Any = None
@@ -53,6 +54,7 @@ class PageWalk:
         self.delivered = 0
         self.repeated = 0
         self.completed: int | None = None
+        self.raw_status: str | None = None
         self._path = path
         self._skip: int | None = 0
         self._seen: set[str | int] = set()
@@ -81,11 +83,12 @@ class PageWalk:
             raise UnexpectedReplyError(
                 f"{request} was answered with something else than a page of results: {snippet(reply.text)!r}"
             ) from error
-        if page.success is False:
+        if page.success is False and page.status is None:
             raise UnexpectedReplyError(f"{request} was answered with an error: {as_text(page.error)}")
         if page.data is None:
             raise UnexpectedReplyError(f"{request} was answered without documents: {snippet(reply.text)!r}")
         fresh = [bytes(document) for document in page.data if self._is_new(document)]
+        self.raw_status = page.status if isinstance(page.status, str) else self.raw_status
         self.completed = page.completed if isinstance(page.completed, int) else self.completed
         self.delivered += len(fresh)
         self._repeating_pages = 0 if fresh else self._repeating_pages + bool(page.data)

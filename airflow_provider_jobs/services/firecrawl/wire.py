@@ -9,11 +9,20 @@ from urllib.parse import quote
 from airflow_provider_jobs.exceptions import (
     InvalidInputError,
     RequestRejectedError,
-    RouteNotFoundError,
     UnexpectedReplyError,
 )
 from airflow_provider_jobs.jobs.model import FAILED_LISTED, JobRef, JobSpec, JobState, JobStatus, StartedJob
-from airflow_provider_jobs.services.base import Flow, KindInfo, Purpose, Reply, Request, encode_json, items
+from airflow_provider_jobs.services.base import (
+    Flow,
+    KindInfo,
+    Purpose,
+    Reply,
+    Request,
+    encode_json,
+    items,
+    number,
+    whole,
+)
 from airflow_provider_jobs.services.errors import as_text, error_for, explain, is_page
 from airflow_provider_jobs.services.firecrawl.options import BATCH_OPTIONS
 from airflow_provider_jobs.services.firecrawl.pages import PageWalk
@@ -159,15 +168,16 @@ class FirecrawlService:
         if body.get("success") is False:
             state = JobState.FAILED
         elif isinstance(raw, str):
-            state = _STATES.get(raw.strip().casefold(), JobState.UNKNOWN)
+            state = state_of(raw)
         else:
             raise UnexpectedReplyError(f"Firecrawl answered {request} without a status")
         return JobStatus(
             state=state,
             raw_status=raw if isinstance(raw, str) else None,
-            completed=_count(body.get("completed")),
-            total=_count(body.get("total")),
-            credits_used=_credits(body.get("creditsUsed")),
+            completed=whole(body.get("completed")),
+            total=whole(body.get("total")),
+            # -1 is the service's word for "unknown".
+            credits_used=number(body.get("creditsUsed")),
             error=error,
             warning=as_text(body.get("warning")) or None,
         )
@@ -187,8 +197,6 @@ class FirecrawlService:
             return None
         if reply.status == 409 or (reply.status == 404 and not is_page(reply)):
             return explain(reply) or f"HTTP {reply.status}"
-        if reply.status == 404 and ref.kind not in _ROUTES:
-            raise RouteNotFoundError(f"this Firecrawl server cannot cancel a {ref.kind}", status=404)
         raise error_for(self.label, request, reply)
 
     # --- results ----------------------------------------------------------------------------------------------
@@ -266,6 +274,11 @@ class FirecrawlService:
         return f"/{ref.api_version}{_route(ref.kind)}/{quote(ref.job_id, safe='')}"
 
 
+def state_of(word: str) -> JobState:
+    """Return what a status word of Firecrawl means."""
+    return _STATES.get(word.strip().casefold(), JobState.UNKNOWN)
+
+
 def _route(kind: str) -> str:
     try:
         return _ROUTES[kind]
@@ -281,16 +294,6 @@ def _objection(url: str) -> str | None:
     if separator and scheme.casefold() not in {"http", "https"}:
         return "must begin with http:// or https://"
     return None
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def _credits(value: Any) -> float | None:
-    # -1 is the service's word for "unknown".
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number and value >= 0 else None
 
 
 def _read_page_errors(body: Mapping[str, Any]) -> list[dict[str, str]]:
