@@ -180,6 +180,9 @@ class RemoteJobsHook(BaseHook):
         try:
             with BlockingTransport(self.endpoint, self.credentials, sleep=pause) as transport:
                 reply = transport.send(request)
+            if self.endpoint.login is not None and self.credentials.current is not None:
+                # Obtained just now; the supervisor, which writes logs too, has not heard of it.
+                mask_secret(self.credentials.current)
             return self.service.read_start(spec, request, reply, sent_at=sent_at)
         except BaseException as error:
             # Also a timeout that Airflow raises in the middle of the request; between two of them nothing is under way.

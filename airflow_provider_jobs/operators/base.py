@@ -125,8 +125,7 @@ class RemoteJobOperator(BaseOperator):
             if self.output_path is not None:
                 self._folder(context).prepare()
             self._custody = custody = self._take_custody(context)
-            earlier = custody.take_up(spec)
-            job = earlier.job if earlier else custody.start(spec)
+            job = custody.take_up(spec) or custody.start(spec)
             with custody.answerable():
                 return self._go_on(context, job, custody)
 

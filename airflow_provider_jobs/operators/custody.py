@@ -14,7 +14,7 @@ from airflow_provider_jobs.hooks.base import RemoteJobsHook
 from airflow_provider_jobs.jobs.history import Closed, Entry
 from airflow_provider_jobs.jobs.model import JobSpec, JobState, JobStatus, StartedJob
 from airflow_provider_jobs.ledger import Ledger
-from airflow_provider_jobs.operators.earlier import TakenUp, take_up
+from airflow_provider_jobs.operators.earlier import take_up
 from airflow_provider_jobs.operators.killing import Killer
 
 
@@ -39,13 +39,14 @@ class Custody:
 
     # --- in ---------------------------------------------------------------------------------------------------
 
-    def take_up(self, spec: JobSpec) -> TakenUp | None:
+    def take_up(self, spec: JobSpec) -> StartedJob | None:
         """Go on with a job of an earlier try, if that is right; see :func:`take_up`."""
-        found = take_up(self._ledger, self._hook, spec, durable=self._durable, log=self._log)
-        if found is not None:
-            self._entry = found.entry
-            self.killer.owns(found.job)
-        return found
+        entry = take_up(self._ledger, self._hook, spec, durable=self._durable, log=self._log)
+        if entry is None or entry.job is None:
+            return None
+        self._entry = entry
+        self.killer.owns(entry.job)
+        return entry.job
 
     def start(self, spec: JobSpec) -> StartedJob:
         """Start a job: written down before and after."""

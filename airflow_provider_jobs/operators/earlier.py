@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_jobs.exceptions import JobNotFoundError, StartUncertainError
 from airflow_provider_jobs.hooks.base import RemoteJobsHook
 from airflow_provider_jobs.jobs.history import Closed, Entry, Fate, fate
-from airflow_provider_jobs.jobs.model import JobSpec, JobState, JobStatus, StartedJob
+from airflow_provider_jobs.jobs.model import JobSpec, JobState
 from airflow_provider_jobs.jobs.verdict import GRACE
 from airflow_provider_jobs.ledger import Ledger
 
 
-@dataclass(frozen=True, slots=True)
-class TakenUp:
-    """A job of an earlier try that this one goes on with.
-
-    :param status: as just seen; None when the service does not know a job yet that has only just been started.
-    """
-
-    entry: Entry
-    job: StartedJob
-    status: JobStatus | None
-
-
-def take_up(ledger: Ledger, hook: RemoteJobsHook, spec: JobSpec, *, durable: bool, log: Any) -> TakenUp | None:
-    """End what must not go on, and return the job to go on with, if there is one.
+def take_up(ledger: Ledger, hook: RemoteJobsHook, spec: JobSpec, *, durable: bool, log: Any) -> Entry | None:
+    """End what must not go on, and return the entry of the job to go on with, if there is one.
 
     :raises StartUncertainError: the answer to an earlier start was never recorded; a job may be running.
     :raises RemoteJobsError: an earlier job could not be asked about or ended; nothing is started beside it.
@@ -47,24 +34,24 @@ def take_up(ledger: Ledger, hook: RemoteJobsHook, spec: JobSpec, *, durable: boo
     return _ask(ledger, hook, decided.ask, durable=durable, log=log) if decided.ask else None
 
 
-def _ask(ledger: Ledger, hook: RemoteJobsHook, entry: Entry, *, durable: bool, log: Any) -> TakenUp | None:
+def _ask(ledger: Ledger, hook: RemoteJobsHook, entry: Entry, *, durable: bool, log: Any) -> Entry | None:
     assert entry.job is not None
     ref = entry.job.ref
     try:
         status = hook.look(ref)
     except JobNotFoundError as error:
         if time.time() - entry.job.started_at < GRACE and entry.generation == ledger.generation and durable:
-            return TakenUp(entry, entry.job, None)
+            return entry
         log.warning("%s of an earlier try is gone: %s", ref, error)
         ledger.close(entry, Closed.GONE)
         return None
     what = fate(entry, status.state, generation=ledger.generation, durable=durable)
     if what is Fate.DELIVER:
         log.info("%s of an earlier try is done and paid for: its result is delivered, nothing is started", ref)
-        return TakenUp(entry, entry.job, status)
+        return entry
     if what is Fate.ADOPT:
         log.info("Going on with %s of an earlier try: %s", ref, status.describe())
-        return TakenUp(entry, entry.job, status)
+        return entry
     if what is Fate.FORGET:
         log.info("%s of an earlier try is over: %s", ref, status.describe())
         ledger.close(entry, Closed.FAILED if status.state is JobState.FAILED else Closed.CANCELLED)
