@@ -16,7 +16,6 @@ with DAG(
         "pages": Param(2, type="integer", minimum=1, maximum=50, description="how many of its links to follow"),
     },
 ) as dag:
-
     # The hook waits for ever and knows nothing of the task: neither a timeout nor a kill of the task ends the job.
     # Where that matters, use the operators.
     @task(execution_timeout=timedelta(hours=1))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -270,6 +271,42 @@ def test_service_that_is_away_for_a_while(sandbox: Any) -> None:
     sandbox.control.fault("firecrawl", "500", times=1, method="GET")
     sandbox.control.fault("firecrawl", "reset", times=2, method="GET")
     assert only_event(trigger_for(job))["status"]["state"] == "succeeded"
+
+
+def test_settings_that_cannot_be_read_for_a_while(sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secrets backend that is away when a triggerer starts is no reason to end a healthy job."""
+    job = start(sandbox, "firecrawl", hold=False)
+    settings = os.environ["AIRFLOW_CONN_FIRECRAWL_DEFAULT"]
+    monkeypatch.delenv("AIRFLOW_CONN_FIRECRAWL_DEFAULT")
+    tried = len(sandbox.control.requests())
+    trigger = trigger_for(job)
+
+    async def play() -> list[dict[str, Any]]:
+        running = asyncio.create_task(events(trigger))
+        with pytest.raises(TimeoutError):
+            # Long enough for the first attempt, which fails; the trigger must be waiting for the next one.
+            await asyncio.wait_for(asyncio.shield(running), 0.5)
+        os.environ["AIRFLOW_CONN_FIRECRAWL_DEFAULT"] = settings
+        return await asyncio.wait_for(running, 30)
+
+    (event,) = asyncio.run(play())
+    assert event["status"]["state"] == "succeeded"
+    assert len(sandbox.control.requests()) > tried
+    assert deletes(sandbox) == []
+
+
+def test_a_look_that_hangs_does_not_outlast_the_deadline(sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow's own end of the deferral comes later by a margin, and runs no code of ours in the triggerer."""
+    settings = json.loads(os.environ["AIRFLOW_CONN_FIRECRAWL_DEFAULT"])
+    settings["extra"]["timeout"] = 60
+    job = start(sandbox, "firecrawl")
+    monkeypatch.setenv("AIRFLOW_CONN_FIRECRAWL_DEFAULT", json.dumps(settings))
+    sandbox.control.fault("firecrawl", "slow", method="GET", path_contains=job.ref.job_id, seconds=40)
+    begun = time.monotonic()
+    event = only_event(trigger_for(job, deadline=time.time() + 6))
+    assert (event["outcome"], event["cancelled"]) == ("timed_out", True)
+    assert time.monotonic() - begun < 30
+    assert state(sandbox, job) == "cancelled"
 
 
 def test_settings_that_are_wrong_are_told() -> None:
