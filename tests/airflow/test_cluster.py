@@ -1,5 +1,6 @@
 """The test bed itself: a real Airflow starts, defers, survives a restart and tells what it stores."""
 
+import psutil
 import pytest
 
 from tests.support.cluster import AirflowCluster
@@ -102,3 +103,16 @@ def test_marking_and_clearing(bed: AirflowCluster, run_id: str) -> None:
     bed.wait_for_task("cluster_smoke", run_id, "long", "deferred")
     bed.mark("cluster_smoke", run_id, "long", "success")
     wait_until(lambda: not bed.sql("SELECT id FROM trigger"), 30, "the trigger's row to go")
+
+
+@pytest.mark.airflow
+def test_a_killed_scheduler_leaves_no_workers() -> None:
+    """The workers of a scheduler that is killed live on, and hide their environment behind a title."""
+    with AirflowCluster(database="sqlite") as own:
+        workers = wait_until(
+            lambda: psutil.Process(own.pids["scheduler"]).children(recursive=True), 30, "the scheduler's workers"
+        )
+        own.kill("scheduler")
+        assert any(worker.is_running() for worker in workers)
+    _, alive = psutil.wait_procs(workers, timeout=5)
+    assert alive == []

@@ -95,6 +95,7 @@ class AirflowCluster:
         self._extra_env = dict(env or {})
         self._triggerers = triggerers
         self._components: dict[str, Component] = {}
+        self._sessions: set[int] = set()
         self._postgres: Postgres | None = None
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy, no .netrc
@@ -483,6 +484,7 @@ class AirflowCluster:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self._sessions.add(component.process.pid)
 
     def _wait_ready(self, name: str) -> None:
         component = self._components[name]
@@ -547,14 +549,23 @@ class AirflowCluster:
         return path if map_index < 0 else f"{path}/{map_index}"
 
     def _kill_stragglers(self) -> None:
-        """Kill what outlived its component (a killed scheduler's workers): all that has this cluster's home."""
+        """Kill what outlived its component, such as a killed scheduler's workers.
+
+        They are known by the session that each component opens. The environment alone does not tell: Airflow writes
+        the titles of its processes over it.
+        """
         ours = []
         for process in psutil.process_iter():
             try:
-                if process.environ().get("AIRFLOW_HOME") == str(self.home) and process.pid != os.getpid():
-                    ours.append(process)
+                home = process.environ().get("AIRFLOW_HOME")
             except psutil.Error:
-                continue
+                home = None
+            try:
+                in_session = os.getsid(process.pid) in self._sessions
+            except OSError:
+                in_session = False
+            if process.pid != os.getpid() and (in_session or home == str(self.home)):
+                ours.append(process)
         kill_all(ours)
 
     def _columns(self) -> list[tuple[str, str, str]]:
