@@ -36,7 +36,6 @@ class BlockingTransport:
     :param endpoint: where to.
     :param credentials: the key, or how to get one.
     :param attempts: how often a request may be sent; None: by purpose.
-    :param longest_wait: seconds that may be waited between attempts; None: the policy's own.
     :param sleep: waits so many seconds; may raise to end a wait.
     :param time_limit: seconds from now on in which everything must be done; what is left of it bounds every request
         and every pause.
@@ -48,7 +47,6 @@ class BlockingTransport:
         credentials: Credentials,
         *,
         attempts: int | None = None,
-        longest_wait: float | None = None,
         sleep: Callable[[float], None] = time.sleep,
         time_limit: float | None = None,
     ) -> None:
@@ -56,7 +54,6 @@ class BlockingTransport:
         self.endpoint = endpoint
         self._credentials = credentials
         self._attempts = attempts
-        self._longest_wait = longest_wait
         self._sleep = sleep
         self._session: requests.Session | None = None
 
@@ -89,16 +86,11 @@ class BlockingTransport:
         :raises ServiceError: the answer was a fault of the moment (408, 429, 5xx), at the last attempt.
         :raises RedirectRefusedError: the server sent us to another host.
         """
-        policy = self._policy(request)
+        policy = Policy(request, self._attempts)
         retrying = tenacity.Retrying(
             retry=policy.retry, stop=policy.stop, wait=policy.wait, sleep=self._pause, reraise=True
         )
         return retrying(self._send_once, request)
-
-    def _policy(self, request: Request) -> Policy:
-        if self._longest_wait is None:
-            return Policy(request, self._attempts)
-        return Policy(request, self._attempts, self._longest_wait)
 
     def _send_once(self, request: Request) -> Reply:
         if self._left() <= 0:

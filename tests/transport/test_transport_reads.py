@@ -310,7 +310,7 @@ def test_a_slow_body_is_no_timeout_while_bytes_come(carrier: Open) -> None:
 # --- what a caller may set ------------------------------------------------------------------------------------
 
 
-def test_attempts_and_longest_wait_can_be_lowered(sandbox: Sandbox) -> None:
+def test_attempts_and_time_can_be_limited(sandbox: Sandbox) -> None:
     """For the few seconds that a killed task has."""
     settings = endpoint(sandbox.urls["firecrawl"])
     waits: list[float] = []
@@ -322,7 +322,7 @@ def test_attempts_and_longest_wait_can_be_lowered(sandbox: Sandbox) -> None:
     assert received(sandbox) == 1
     with (
         BlockingTransport(
-            settings, Credentials(settings, FirecrawlService()), attempts=4, longest_wait=0.6, sleep=waits.append
+            settings, Credentials(settings, FirecrawlService()), attempts=4, time_limit=0.6, sleep=waits.append
         ) as few,
         pytest.raises(ServiceUnavailableError),
     ):
@@ -330,6 +330,17 @@ def test_attempts_and_longest_wait_can_be_lowered(sandbox: Sandbox) -> None:
     assert received(sandbox) == 5
     assert len(waits) == 3
     assert max(waits) <= 0.6
+
+
+def test_nothing_is_sent_when_the_time_is_over(sandbox: Sandbox) -> None:
+    settings = endpoint(sandbox.urls["firecrawl"])
+    with (
+        BlockingTransport(settings, Credentials(settings, FirecrawlService()), time_limit=0.0) as late,
+        pytest.raises(TransportError, match="not sent, the time for it is over") as caught,
+    ):
+        late.send(cancel())
+    assert not caught.value.sent
+    assert received(sandbox) == 0
 
 
 def test_a_sleep_that_raises_ends_the_wait(sandbox: Sandbox) -> None:
