@@ -155,7 +155,7 @@ class Killer:
         return waits_for_next_try(views[0].state, exists=views[0].exists, may_leave=True)
 
     def cancel_surely(self, why: str) -> None:
-        """Cancel the job that is still owned, verified, with as many attempts as it takes within a minute.
+        """Cancel the job that is still owned, verified and repeated for little more than a minute.
 
         :raises JobNotCancelledError: it may still run.
         """
