@@ -244,10 +244,19 @@ class AirflowCluster:
         """Store a connection in the database; `fields` as in the REST API (host, login, password, port, extra)."""
         self.api("POST", "/connections", {"connection_id": conn_id, "conn_type": conn_type, **fields})
 
-    def cli(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        """Run `airflow ARGUMENTS` in the cluster's environment."""
-        command = [sys.executable, "-m", "airflow", *arguments]
-        return subprocess.run(command, env=self.env, cwd=self.home, capture_output=True, text=True, timeout=timeout)
+    def cli(
+        self, *arguments: str, timeout: float = 120, env: Mapping[str, str] | None = None, answer: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `airflow ARGUMENTS` in the cluster's environment, with changes to it and with this on its stdin."""
+        return subprocess.run(
+            [sys.executable, "-m", "airflow", *arguments],
+            env={**self.env, **(env or {})},
+            cwd=self.home,
+            input=answer,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
 
     # -- what a user sees ------------------------------------------------------------------------------------------
 
