@@ -55,11 +55,14 @@ class Books:
         self._folder = folder
         self.problems: list[str] = []
 
-    def read(self, *, dag_id: str | None = None) -> Iterator[Record]:
-        """Yield every start on record; what cannot be read is named in :attr:`problems` afterwards."""
+    def read(self, *, dag_id: str | None = None, open_only: bool = False) -> Iterator[Record]:
+        """Yield every start on record; what cannot be read is named in :attr:`problems` afterwards.
+
+        :param open_only: leave out tasks of whose starts all are closed.
+        """
         self.problems.clear()
-        in_state, unreadable = self._read_state(dag_id)
-        in_folder = self._read_folder(dag_id)
+        in_state, unreadable = self._read_state(dag_id, open_only)
+        in_folder = self._read_folder(dag_id, open_only)
         backend = custom_state_backend() if self._database is not None else ""
         if (backend or unreadable) and self._folder is None:
             self.problems.append(
@@ -75,6 +78,11 @@ class Books:
         # Of a deleted run, nothing but the trigger is left.
         yield from strays.values()
 
+    def owners_in_folder(self) -> Iterator[Owner]:
+        """Yield the owners in the ledger folder, also those of whom all is closed."""
+        if self._folder is not None:
+            yield from (owner for owner, _ in self._folder.owners())
+
     def close(self, record: Record, why: Closed) -> None:
         """Write down that nobody has to see to a job any more.
 
@@ -88,22 +96,22 @@ class Books:
 
     # --- reading ----------------------------------------------------------------------------------------------
 
-    def _read_state(self, dag_id: str | None) -> tuple[dict[Owner, list[dict[str, Any]]], bool]:
+    def _read_state(self, dag_id: str | None, open_only: bool) -> tuple[dict[Owner, list[dict[str, Any]]], bool]:
         found: dict[Owner, list[dict[str, Any]]] = {}
         unreadable = False
         if self._database is not None:
-            for owner, value in self._database.records(KEY, dag_id=dag_id):
+            for owner, value in self._database.records(KEY, dag_id=dag_id, without="closed" if open_only else None):
                 if isinstance(value, list):
                     found[owner] = value
                 else:
                     unreadable = True
         return found, unreadable
 
-    def _read_folder(self, dag_id: str | None) -> dict[Owner, list[dict[str, Any]]]:
+    def _read_folder(self, dag_id: str | None, open_only: bool) -> dict[Owner, list[dict[str, Any]]]:
         if self._folder is None:
             return {}
         try:
-            return dict(self._folder.owners(dag_id=dag_id))
+            return dict(self._folder.owners(dag_id=dag_id, open_only=open_only))
         except LedgerError as error:
             self.problems.append(str(error))
             return {}

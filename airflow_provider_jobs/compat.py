@@ -192,17 +192,26 @@ class AirflowDatabase:
                     states[owner] = None if state is None else str(getattr(state, "value", state))
         return {owner: OwnerView(exists=owner in states, state=states.get(owner)) for owner in owners}
 
-    def records(self, key: str, *, dag_id: str | None = None) -> Iterator[tuple[Owner, Any]]:
-        """Yield every owner's value under a key of the task state store. A custom backend's is a mere reference."""
+    def records(
+        self, key: str, *, dag_id: str | None = None, without: str | None = None
+    ) -> Iterator[tuple[Owner, Any]]:
+        """Yield every owner's value under a key of the task state store. A custom backend's is a mere reference.
+
+        :param without: leave out lists in which no member's value under this name is null.
+        """
         import json
 
         from airflow.models.task_state_store import TaskStateStoreModel as Row
         from airflow.utils.session import create_session
-        from sqlalchemy import select
+        from sqlalchemy import or_, select
 
         query = select(Row.dag_id, Row.run_id, Row.task_id, Row.map_index, Row.value).where(Row.key == key)
         if dag_id is not None:
             query = query.where(Row.dag_id == dag_id)
+        if without is not None:
+            # A coarse sieve, since most rows are of no interest: a text that merely looks like it does no harm.
+            is_null = [Row.value.contains(f'"{without}":{space}null', autoescape=True) for space in ("", " ")]
+            query = query.where(or_(*is_null, Row.value.not_like("[%")))
         with create_session() as session:
             rows = session.execute(query.order_by(Row.id)).all()
         for found_dag, run_id, task_id, map_index, value in rows:

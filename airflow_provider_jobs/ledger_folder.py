@@ -96,9 +96,12 @@ class LedgerFolder:
             else:
                 place.write_bytes(content)
 
-    def owners(self, *, dag_id: str | None = None) -> Iterator[tuple[Owner, list[dict[str, Any]]]]:
+    def owners(
+        self, *, dag_id: str | None = None, open_only: bool = False
+    ) -> Iterator[tuple[Owner, list[dict[str, Any]]]]:
         """Yield every owner with its entries, oldest first.
 
+        :param open_only: leave out owners of whom all is closed; their objects are not even read.
         :raises LedgerError: something cannot be read.
         """
         root = self._root / _name(dag_id) if dag_id is not None else self._root
@@ -111,8 +114,11 @@ class LedgerFolder:
             parent, _, name = place.rpartition("/")
             folders.setdefault(parent, []).append(name)
         for parent, names in folders.items():
+            events = _last_events(names).values()
+            if open_only and all(_EVENT.fullmatch(name)[2] == "3" for name in events):  # type: ignore[index]
+                continue
             with self._told("read"):
-                read = [self._read(self._at(f"{parent}/{name}")) for name in _last_events(names).values()]
+                read = [self._read(self._at(f"{parent}/{name}")) for name in events]
             if read:
                 yield read[0][0], [entry for _, entry in read]
 

@@ -196,3 +196,17 @@ def test_two_copies_of_a_record_make_one(ours: list[Entry], theirs: list[Entry])
     known = [entry for copy in (ours, theirs) for entry in copy[-1:]]
     best = max(known, key=[INTENT, STARTED, DELIVERED].index, default=None)
     assert merged(*copies) == ([best.to_dict()] if best else [])
+
+
+def test_what_is_closed_is_not_even_read(tmp_path: Path) -> None:
+    """A clean-up runs every few minutes, and nearly all of the folder is of no interest to it."""
+    folder = LedgerFolder(str(tmp_path), "prod")
+    other = dataclasses.replace(OWNER, map_index=8)
+    folder.save(OWNER, DELIVERED.to_dict())
+    folder.save(other, DELIVERED.to_dict())
+    folder.save(other, dataclasses.replace(INTENT, seq=2).to_dict())
+    (place,) = tmp_path.rglob("7/*.json")
+    place.write_bytes(b"unreadable")
+    ((owner, found),) = folder.owners(open_only=True)
+    assert owner == other
+    assert [entry["seq"] for entry in found] == [1, 2]
