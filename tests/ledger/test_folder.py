@@ -95,8 +95,8 @@ def test_two_who_close_the_same_start(path: str) -> None:
 def test_what_was_given_away_can_be_over_later(path: str) -> None:
     """`remote-jobs cancel` ends jobs that were handed over or left; their entries are closed already."""
     folder = LedgerFolder(path, "prod")
-    for given in (Closed.HANDED_OVER, Closed.LEFT):
-        ends = [dataclasses.replace(STARTED, closed=why) for why in (given, Closed.CANCELLED, given)]
+    for first in (Closed.HANDED_OVER, Closed.LEFT):
+        ends = [dataclasses.replace(STARTED, closed=why) for why in (first, Closed.CANCELLED, first)]
         for entry in ends:
             folder.save(OWNER, entry.to_dict())
         assert entries(folder) == [ends[1]]
