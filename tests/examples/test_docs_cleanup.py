@@ -288,7 +288,7 @@ def test_states_that_count_as_over() -> None:
         (r"younger than (\d+) seconds", orphans.OLDER_THAN),
         (r"all others from (\d+)\s+seconds on", orphans.OLDER_THAN),
         (r"holds up the start for (\d+) seconds at most", plugin.LONGEST),
-        (r"none of the first (\d+) tasks", cleanup.EVIDENCE),
+        (r"none of (\d+) tasks", cleanup.EVIDENCE),
     ],
 )
 def test_figures(pattern: str, value: float) -> None:
@@ -300,7 +300,7 @@ def test_figures(pattern: str, value: float) -> None:
 
 def test_what_the_operator_returns() -> None:
     lists = {name for name, kind in typing.get_type_hints(cleanup.Report).items() if kind == list[cleanup.Finding]}
-    assert set(table(PAGE, "As a task")) == lists
+    assert set(table(PAGE, "As a task")) == lists - {"failed"}, "a failure raises"
 
 
 def test_older_than_of_the_operator() -> None:
