@@ -191,11 +191,24 @@ def _print(rows: list[dict[str, Any]], output: str) -> None:
 
         _out(yaml.dump(rows, sort_keys=False).rstrip())
     else:
-        from airflow.cli.simple_table import AirflowConsole
+        _print_table([{key: "" if value is None else str(value) for key, value in row.items()} for row in rows])
 
-        AirflowConsole(file=sys.__stdout__).print_as_table(
-            [{key: "" if value is None else value for key, value in row.items()} for row in rows]
-        )
+
+def _print_table(rows: list[dict[str, str]]) -> None:
+    from airflow.cli.simple_table import SimpleTable
+    from rich.console import Console
+
+    if not rows:
+        _out("No data found")
+        return
+    # As wide as it needs to be, because an id that is folded over two lines cannot be copied.
+    width = sum(max(len(name), *(len(row[name]) for row in rows)) + 3 for name in rows[0])
+    table = SimpleTable(show_header=True)  # type: ignore[no-untyped-call]
+    for name in rows[0]:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*row.values())
+    Console(file=sys.__stdout__, width=width, soft_wrap=True, highlight=False, markup=False).print(table)
 
 
 def _agreed(finding: Finding) -> bool:
