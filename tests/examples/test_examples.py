@@ -14,6 +14,9 @@ from tests.support.cluster import AirflowCluster
 
 EXAMPLES = {path.stem for path in (ROOT / "example_dags").glob("*.py")}
 RUN_TIMEOUT = 120
+SCHEDULED = {"remote_jobs_cleanup": "*/15 * * * *"}
+NEEDS_A_LEDGER_FOLDER = {"remote_jobs_cleanup"}
+"""Here is none: `tests/airflow/cleanup` runs them with one."""
 DEFERRED = {
     "firecrawl_batch_to_folder": "scrape",
     "firecrawl_hand_over": "wait",
@@ -83,9 +86,13 @@ def ran(airflow: AirflowCluster, sandbox_session: Any, tmp_path_factory: pytest.
         "datafiniti_download_return_value": {},
         "datafiniti_hand_over": {},
         "datafiniti_cancel_download": {"download_id": cancel["datafiniti"]},
+        "remote_jobs_cleanup": {},
     }
     assert set(conf) == EXAMPLES, "each example file holds the DAG of its own name, and each is run here"
     run_ids = {dag_id: airflow.trigger(dag_id, conf[dag_id]) for dag_id in sorted(conf)}
+    for dag_id in SCHEDULED:
+        airflow.wait_for_run(dag_id, run_ids[dag_id], RUN_TIMEOUT)
+        airflow.api("PATCH", f"/dags/{dag_id}", {"is_paused": True})
     for dag_id, task_id in DEFERRED.items():
         airflow.wait_for_task(dag_id, run_ids[dag_id], task_id, "deferred", RUN_TIMEOUT)
     control.wait_for(lambda: len(control.jobs()) == len(cancel) + JOBS_AT_FIRST, RUN_TIMEOUT)
@@ -98,10 +105,19 @@ def ran(airflow: AirflowCluster, sandbox_session: Any, tmp_path_factory: pytest.
     sandbox_session.control.reset()
 
 
-@pytest.mark.parametrize("dag_id", sorted(EXAMPLES))
+@pytest.mark.parametrize("dag_id", sorted(EXAMPLES - NEEDS_A_LEDGER_FOLDER))
 def test_example_succeeds(ran: Ran, dag_id: str) -> None:
     assert ran.states[dag_id] == "success", ran.airflow.explain(dag_id, ran.run_ids[dag_id])
     assert ran.airflow.run(dag_id, ran.run_ids[dag_id])["dag_run_id"] == ran.run_ids[dag_id]
+
+
+@pytest.mark.parametrize("dag_id", sorted(NEEDS_A_LEDGER_FOLDER))
+def test_example_says_what_it_needs(ran: Ran, dag_id: str) -> None:
+    """Without a ledger folder it fails, without a retry, and names the settings."""
+    assert ran.states[dag_id] == "failed"
+    log = ran.airflow.logs(dag_id, ran.run_ids[dag_id], "cleanup")
+    assert "[airflow_provider_jobs] ledger_path and deployment" in log
+    assert "AirflowFailException" in log
 
 
 def test_examples_load_without_errors(ran: Ran) -> None:
@@ -110,7 +126,7 @@ def test_examples_load_without_errors(ran: Ran) -> None:
     for dag_id in sorted(EXAMPLES):
         details = ran.airflow.api("GET", f"/dags/{dag_id}/details")
         assert Path(details["fileloc"]).stem == dag_id
-        assert details["timetable_summary"] is None, "an example starts nothing by itself"
+        assert details["timetable_summary"] == SCHEDULED.get(dag_id), "an example starts nothing by itself"
         assert {tag["name"] for tag in details["tags"]} >= {"example", dag_id.partition("_")[0]}
 
 
