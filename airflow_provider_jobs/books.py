@@ -49,11 +49,15 @@ class Books:
 
     :param database: Airflow's, or None in a task, which may not use it.
     :param folder: the ledger folder, or None.
+    :param reads_folder: False leaves the folder, which may be large, to :meth:`is_open`.
     """
 
-    def __init__(self, database: AirflowDatabase | None, folder: LedgerFolder | None) -> None:
+    def __init__(
+        self, database: AirflowDatabase | None, folder: LedgerFolder | None, *, reads_folder: bool = True
+    ) -> None:
         self._database = database
         self._folder = folder
+        self._reads_folder = reads_folder
         self.problems: list[str] = []
 
     def read(self, *, dag_id: str | None = None, open_only: bool = False) -> Iterator[Record]:
@@ -87,6 +91,23 @@ class Books:
         """Return some owners in the ledger folder, also such of whom all is closed."""
         return [] if self._folder is None else [owner for owner, _ in self._folder.owners(sample=number)]
 
+    def is_open(self, record: Record) -> bool:
+        """Read a start's record again: whether somebody has to see to the job still, for all that is known now.
+
+        :raises Exception: it could not be read.
+        """
+        copies = [] if self._folder is None else [self._folder.load(record.owner)]
+        if self._database is not None:
+            found = dict(self._database.records(KEY, owner=record.owner))
+            copies += [value for value in found.values() if isinstance(value, list)]
+        job = record.job
+        same = [
+            entry
+            for entry in map(Entry.from_dict, merged(*copies))
+            if entry.job is not None and job is not None and entry.job.ref.job_id == job.ref.job_id
+        ]
+        return all(entry.is_open for entry in same)
+
     def close(self, record: Record, why: Closed) -> None:
         """Write down that nobody has to see to a job any more.
 
@@ -117,12 +138,12 @@ class Books:
     def _read_folder(
         self, dag_id: str | None, open_only: bool, owner: Owner | None = None
     ) -> dict[Owner, list[dict[str, Any]]]:
-        if self._folder is None:
+        if self._folder is None or not self._reads_folder:
             return {}
         try:
             if owner is not None:
                 return {owner: found} if (found := self._folder.load(owner)) else {}
-            return dict(self._folder.owners(dag_id=dag_id, open_only=open_only))
+            return dict(self._folder.owners(dag_id=dag_id, open_only=open_only, problems=self.problems))
         except LedgerError as error:
             self.problems.append(str(error))
             return {}
@@ -187,10 +208,11 @@ def _may_close(entry: Mapping[str, Any]) -> bool:
     return not entry.get("closed") or not Closed(entry["closed"]).is_final
 
 
-def all_books() -> tuple[Books, AirflowDatabase]:
+def all_books(*, reads_folder: bool = True) -> tuple[Books, AirflowDatabase]:
     """Return all that a process of the server can read.
 
+    :param reads_folder: as of :class:`Books`.
     :raises LedgerSettingsError: the configuration is incomplete.
     """
     database = AirflowDatabase()
-    return Books(database, LedgerFolder.configured()), database
+    return Books(database, LedgerFolder.configured(), reads_folder=reads_folder), database

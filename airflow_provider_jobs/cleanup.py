@@ -275,6 +275,13 @@ def _work(
             return "failed"
         if not _judge(orphan.record, view, time.time(), ages).orphan:
             return "spared"
+        try:
+            # Asked last: a try that has come and gone meanwhile has written down what became of the job.
+            if not books.is_open(orphan.record):
+                return "spared"
+        except Exception as error:
+            orphan.problem = f"its record could not be read again: {error}"
+            return "failed"
         return end(orphan, books, hook, time_limit=limit)
 
     if not orphans:

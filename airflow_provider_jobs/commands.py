@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import IO, Any
 
 from airflow.utils.cli import action_cli
 from airflow.utils.providers_configuration_loader import providers_configuration_loaded
@@ -20,28 +21,46 @@ from airflow_provider_jobs.cleanup import AT_ONCE, Ages, Finding, Report, clean_
 from airflow_provider_jobs.jobs.history import Closed
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_data: IO[str] | None = None
 _MAY_RUN = frozenset({None, Closed.HANDED_OVER, Closed.LEFT})
 """How an entry is closed whose job may run all the same."""
 
 
 def _command(work: Callable[[Any], int]) -> Callable[[Any], None]:
     """Make a command of a function that returns the exit code."""
+    loaded: Callable[[Any], int] = providers_configuration_loaded(work)
+    logged: Callable[[Any], int] = action_cli(check_db=False)(loaded)  # type: ignore[no-untyped-call]
 
     @functools.wraps(work)
     def command(args: Any) -> None:
         try:
-            # Airflow logs to stdout, which belongs to the data.
-            with contextlib.redirect_stdout(sys.stderr):
-                code = work(args)
+            with _stdout_for_data():
+                code = logged(args)
         except Exception as error:
             _say(f"{type(error).__name__}: {error}")
             code = 1
         if code:
             raise SystemExit(code)
 
-    loaded: Callable[[Any], None] = providers_configuration_loaded(command)
-    logged: Callable[[Any], None] = action_cli(check_db=False)(loaded)  # type: ignore[no-untyped-call]
-    return logged
+    return command
+
+
+@contextlib.contextmanager
+def _stdout_for_data() -> Iterator[None]:
+    """Keep stdout for the data: whatever else writes there, such as Airflow's log, reaches stderr."""
+    global _data
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    _data = os.fdopen(os.dup(kept), "w", encoding="utf-8")
+    try:
+        yield
+    finally:
+        _data.close()
+        _data = None
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 @_command
@@ -208,7 +227,7 @@ def _print_table(rows: list[dict[str, str]]) -> None:
         table.add_column(name)
     for row in rows:
         table.add_row(*row.values())
-    Console(file=sys.__stdout__, width=width, soft_wrap=True, highlight=False, markup=False).print(table)
+    Console(file=_data or sys.stdout, width=width, soft_wrap=True, highlight=False, markup=False).print(table)
 
 
 def _agreed(finding: Finding) -> bool:
@@ -229,7 +248,7 @@ def _seconds(text: str) -> float:
 
 
 def _out(text: str) -> None:
-    print(text, file=sys.__stdout__, flush=True)
+    print(text, file=_data or sys.stdout, flush=True)
 
 
 def _say(text: str) -> None:

@@ -86,6 +86,19 @@ def try_is_left(context: Mapping[str, Any]) -> bool:
     return bool(ti.max_tries) and ti.try_number <= ti.max_tries
 
 
+def policy_fails(context: Mapping[str, Any], error: BaseException) -> bool:
+    """Whether the task's own retry policy ends it for this error, whatever tries are left."""
+    ti = context["ti"]
+    policy = getattr(getattr(ti, "task", None), "retry_policy", None)
+    if policy is None:
+        return False
+    try:
+        decision = policy.evaluate(error, ti.try_number, ti.max_tries, context)
+    except Exception:
+        return False  # Airflow then goes by the number of tries
+    return str(getattr(decision.action, "value", decision.action)) == "fail"
+
+
 def ask_owner(loop: asyncio.AbstractEventLoop, owner: Owner, timeout: float) -> OwnerView:
     """Ask, from a thread beside the triggerer's event loop, for an owner's state and the job that it has named.
 

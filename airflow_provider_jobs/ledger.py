@@ -71,9 +71,11 @@ class FolderToo:
         return merged(self._folder.load(self._owner), self._state.load())
 
     def save(self, entries: list[dict[str, Any]], changed: dict[str, Any]) -> None:
-        """Keep the entries in both."""
-        self._folder.save(self._owner, changed)
-        self._state.save(entries, changed)
+        """Keep the entries in both; what one cannot keep, the other may."""
+        try:
+            self._folder.save(self._owner, changed)
+        finally:
+            self._state.save(entries, changed)
 
     def is_mine(self) -> bool:
         """Whether the running try is still the one that Airflow knows."""

@@ -6,6 +6,7 @@ It outlives the deletion of a run, and can be read without Airflow's database. S
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import re
 import uuid
@@ -50,6 +51,10 @@ class LedgerFolder:
         except (ValueError, ImportError) as error:
             raise LedgerSettingsError(f"[{SECTION}] ledger_path {path!r} cannot be used: {error}") from error
         self._is_local = self._root.protocol in {"", "file", "local"}
+        if self._is_local and not Path(path.removeprefix("file://").removeprefix("local://")).is_absolute():
+            raise LedgerSettingsError(
+                f"[{SECTION}] ledger_path {path!r} is relative to wherever a process happens to run: give it in full"
+            )
 
     @classmethod
     def configured(cls) -> LedgerFolder | None:
@@ -89,22 +94,31 @@ class LedgerFolder:
         place = self._folder_of(owner) / f"{entry['seq']:06d}.{event}.json"
         content = msgspec.json.encode({"format": 1, "owner": owner.to_dict(), "entry": entry})
         with self._told("written"):
-            place.parent.mkdir(parents=True, exist_ok=True)
             if self._is_local:
+                place.parent.mkdir(parents=True, exist_ok=True)
                 # A reader must never meet half a file.
                 temporary = Path(place.parent.path) / f".{uuid.uuid4().hex}.tmp"
-                temporary.write_bytes(content)
+                with temporary.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
                 temporary.replace(place.path)
             else:
                 place.write_bytes(content)
 
     def owners(
-        self, *, dag_id: str | None = None, open_only: bool = False, sample: int | None = None
+        self,
+        *,
+        dag_id: str | None = None,
+        open_only: bool = False,
+        sample: int | None = None,
+        problems: list[str] | None = None,
     ) -> Iterator[tuple[Owner, list[dict[str, Any]]]]:
         """Yield every owner with its entries, oldest first.
 
         :param open_only: leave out owners of whom all is closed; their objects are not even read.
         :param sample: so many owners, taken at random.
+        :param problems: takes what is wrong with single owners, who are left out then. Without it, that is raised.
         :raises LedgerError: something cannot be read.
         """
         root = self._root / _name(dag_id) if dag_id is not None else self._root
@@ -122,8 +136,14 @@ class LedgerFolder:
             events = _last_events(names).values()
             if open_only and all(_EVENT.fullmatch(name)[2] >= "3" for name in events):  # type: ignore[index]
                 continue
-            with self._told("read"):
-                read = [self._read(self._at(f"{parent}/{name}")) for name in events]
+            try:
+                with self._told("read"):
+                    read = [self._read(self._at(f"{parent}/{name}")) for name in events]
+            except LedgerError as error:
+                if problems is None:
+                    raise
+                problems.append(str(error))
+                continue
             if read:
                 yield read[0][0], [entry for _, entry in read]
 

@@ -52,7 +52,8 @@ def _sweep(seconds: float) -> None:
 
     began = time.monotonic()
     try:
-        books, airflow = all_books()
+        # The folder may be large, and what only it knows is not about to be deleted: it is left to the clean-up.
+        books, airflow = all_books(reads_folder=False)
         report = clean_up(books, airflow, ages=Ages(stray=0.0), time_limit=seconds)
     except Exception:
         log.exception("The sweep for jobs without an owner failed")

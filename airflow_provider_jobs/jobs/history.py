@@ -37,6 +37,10 @@ class Closed(StrEnum):
         return self not in {Closed.HANDED_OVER, Closed.LEFT, Closed.UNKNOWN}
 
 
+_DONE = frozenset({Closed.DELIVERED, Closed.HANDED_OVER})
+"""What a task ends with that goes well."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One start, from the intent on. Plain JSON through :meth:`to_dict`; holds no secret.
@@ -87,7 +91,8 @@ class Entry:
 class Plan:
     """What a try does before it starts anything.
 
-    :param ask: the entry whose job may be taken up; what becomes of it depends on its state, see :func:`fate`.
+    :param ask: the entry whose job may be taken up; what becomes of it depends on its state, see :func:`fate`. It can
+        be closed already: delivered or handed over by a try that did not live to say so.
     :param end: entries whose jobs must be ended first.
     :param unsure: entries of this generation whose start was never answered: starting again could be a second start.
     :param forget: such entries of an earlier generation: with the clear, the user has said that nothing is running.
@@ -118,6 +123,12 @@ def plan(history: Sequence[Entry], *, generation: int, fingerprint: str) -> Plan
     unanswered = [entry for entry in open_entries if entry.job is None]
     answered = [entry for entry in open_entries if entry.job is not None]
     same = [entry for entry in answered if entry.fingerprint == fingerprint]
+    # A try that had delivered, or handed over, and then died has a retry: it must not buy the job again. A task that
+    # succeeded runs again only after a clear, which makes a new generation.
+    newest = max(history, key=lambda entry: entry.seq, default=None)
+    this_try = (generation, fingerprint)
+    if newest is not None and newest.closed in _DONE and (newest.generation, newest.fingerprint) == this_try:
+        same.append(newest)
     ask = max(same, key=lambda entry: entry.seq, default=None)
     return Plan(
         ask=ask,
@@ -137,6 +148,11 @@ def fate(entry: Entry, state: JobState, *, generation: int, durable: bool) -> Fa
     if state in {JobState.FAILED, JobState.CANCELLED}:
         return Fate.FORGET
     return Fate.ADOPT if durable and entry.generation == generation else Fate.END
+
+
+def may_be_anothers(state: str | None) -> bool:
+    """Whether another try may have the task, by its state: it goes on, or is about to run."""
+    return state is None or state in _GOES_ON
 
 
 def waits_for_next_try(state: str | None, *, exists: bool, may_leave: bool) -> bool:

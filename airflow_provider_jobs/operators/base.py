@@ -142,6 +142,7 @@ class RemoteJobOperator(BaseOperator):
         if job.refused:
             self.log.warning("%d inputs were refused: %s …", job.refused, ", ".join(job.refused_names[:5]))
         if not self.wait_for_completion:
+            custody.killer.check()
             custody.hand_over()
             self.log.info("%s is handed over: it runs on when this task is over", job.ref)
             return _handed_over(job)
@@ -271,6 +272,8 @@ class RemoteJobOperator(BaseOperator):
             raise problem
         summary, failed = self._deliver(context, job, status)
         if self._custody is not None and problem is None:
+            # A killed task ends as killed; what it has delivered, its next try delivers again.
+            self._custody.killer.check()
             self._custody.delivered()
         if problem is not None:
             raise type(problem)(f"{problem}; {summary.records} records were delivered{_where(summary)}")
@@ -278,8 +281,6 @@ class RemoteJobOperator(BaseOperator):
         if short:
             first = "; ".join(f"{entry['url']}: {entry['error']}" for entry in failed[:3])
             raise ResultIncompleteError(f"{job.ref}: {short}{_where(summary)}" + (f". First: {first}" if first else ""))
-        if self._custody is not None:
-            self._custody.killer.check()
         return summary.to_dict()
 
     def _deliver(

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout, TaskDeferred
 
-from airflow_provider_jobs.compat import OwnerView, own_state, try_is_left
+from airflow_provider_jobs.compat import OwnerView, own_state, policy_fails, try_is_left
 from airflow_provider_jobs.exceptions import (
     JobKilledError,
     JobNotCancelledError,
@@ -17,7 +17,7 @@ from airflow_provider_jobs.exceptions import (
     StartUncertainError,
 )
 from airflow_provider_jobs.hooks.base import RemoteJobsHook
-from airflow_provider_jobs.jobs.history import Closed, Entry
+from airflow_provider_jobs.jobs.history import Closed, Entry, may_be_anothers
 from airflow_provider_jobs.jobs.model import JobSpec, JobState, JobStatus, StartedJob
 from airflow_provider_jobs.ledger import Ledger
 from airflow_provider_jobs.operators.earlier import goes_on, settle
@@ -45,7 +45,9 @@ class Custody:
         self.killer = Killer(hook, cancels=cancels, log=log, ask=self._ask, may_leave=self.may_leave)
 
     def _ask(self) -> tuple[OwnerView, bool]:
-        return own_state(self._context), self._ledger.is_mine()
+        view = own_state(self._context)
+        # One question less, where the answer cannot matter: the time for them is short.
+        return view, not may_be_anothers(view.state) or self._ledger.is_mine()
 
     # --- in ---------------------------------------------------------------------------------------------------
 
@@ -83,7 +85,12 @@ class Custody:
             raise
         with self.answerable():
             self.killer.owns(job)
+        try:
             self._entry = self._ledger.started(entry, job)
+        except BaseException as error:
+            # Without its id on record, no later try and no clean-up could find it.
+            self.end(error)
+            raise
         return job
 
     def resume(self, job: StartedJob) -> None:
@@ -143,10 +150,10 @@ class Custody:
             job = self.killer.job
             if job is None:
                 raise
-            if self.killer.is_replaced() or (not is_final(error) and self.killer.waits_for_next_try()):
+            if self.killer.is_left(final=is_final(error) or policy_fails(self._context, error)):
                 self._log.warning("%s runs on: another try goes on with it", job.ref)
                 raise
-            if self.killer.killed and not self._cancels:
+            if isinstance(error, JobKilledError) and not self._cancels:
                 self._log.warning("%s is left running, as cancel_on_kill=False asks for", job.ref)
                 self._close(Closed.LEFT)
                 raise

@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow_provider_jobs.exceptions import JobNotFoundError, StartUncertainError
 from airflow_provider_jobs.hooks.base import RemoteJobsHook
+from airflow_provider_jobs.hooks.registry import hook_for
 from airflow_provider_jobs.jobs.history import Closed, Entry, Fate, Plan, fate
 from airflow_provider_jobs.jobs.model import JobState
 from airflow_provider_jobs.jobs.verdict import GRACE
@@ -45,7 +46,8 @@ def goes_on(ledger: Ledger, hook: RemoteJobsHook, entry: Entry, *, durable: bool
         if time.time() - entry.job.started_at < GRACE and entry.generation == ledger.generation and durable:
             return True
         log.warning("%s of an earlier try is gone: %s", ref, error)
-        ledger.close(entry, Closed.GONE)
+        if entry.is_open:
+            ledger.close(entry, Closed.GONE)
         return False
     what = fate(entry, status.state, generation=ledger.generation, durable=durable)
     if what is Fate.DELIVER:
@@ -54,6 +56,8 @@ def goes_on(ledger: Ledger, hook: RemoteJobsHook, entry: Entry, *, durable: bool
     if what is Fate.ADOPT:
         log.info("Going on with %s of an earlier try: %s", ref, status.describe())
         return True
+    if not entry.is_open:
+        return False  # somebody else's by now
     if what is Fate.FORGET:
         log.info("%s of an earlier try is over: %s", ref, status.describe())
         ledger.close(entry, Closed.FAILED if status.state is JobState.FAILED else Closed.CANCELLED)
@@ -68,7 +72,10 @@ def _end(ledger: Ledger, hook: RemoteJobsHook, entry: Entry, log: Any) -> None:
         log.info("%s of an earlier try is left running, as cancel_on_kill=False asks for", entry.job.ref)
         ledger.close(entry, Closed.LEFT)
         return
-    outcome = hook.cancel(entry.job.ref, started_at=entry.job.started_at)
+    # The connection may have changed since, and another account does not know the job.
+    same = (entry.service, entry.conn_id) == (hook.service.name, hook.conn_id)
+    owner = hook if same else hook_for(entry.service, entry.conn_id)
+    outcome = owner.cancel(entry.job.ref, started_at=entry.job.started_at)
     log.info("Ended before a new start: %s", outcome.note)
     ledger.close(entry, Closed.SUPERSEDED if outcome.was_over else Closed.CANCELLED)
 

@@ -13,17 +13,29 @@ from typing import Any
 from airflow_provider_jobs.compat import OwnerView, supervisor_pid
 from airflow_provider_jobs.exceptions import JobKilledError, JobNotCancelledError, RemoteJobsError
 from airflow_provider_jobs.hooks.base import RemoteJobsHook
-from airflow_provider_jobs.jobs.history import waits_for_next_try
+from airflow_provider_jobs.jobs.history import may_be_anothers, waits_for_next_try
 from airflow_provider_jobs.jobs.model import StartedJob
 
 HANDLER_TIME = 4.0
 """Seconds that the signal handler waits for the cancel; Airflow sends SIGKILL five seconds after SIGTERM."""
 ASK_TIME = 1.0
 """Seconds of them in which Airflow may say what has become of the task."""
+ASK_TIME_AFTERWARDS = 2.0
+"""The same where no signal handler waits."""
 SLICE = 0.2
 """Seconds after which a wait notices a kill."""
 _BEFORE_A_TRY = frozenset({"scheduled", "queued"})
 """States of a task whose next process has not begun: not this one's, which is running."""
+
+
+def _is_anothers(view: OwnerView, is_mine: bool) -> bool:
+    """Whether another try has taken this one's place, or is about to: whatever happens here, the job is its.
+
+    A scheduler that was restarted begins a new try beside this one, and then has this one killed.
+    """
+    if not view.exists:
+        return False
+    return view.state in _BEFORE_A_TRY or (not is_mine and may_be_anothers(view.state))
 
 
 class _Watch:
@@ -157,7 +169,7 @@ class Killer:
             os.close(listen)
 
     def _act(self, job: StartedJob, watch: _Watch) -> None:
-        if self.waits_for_next_try():
+        if self.is_left(within=ASK_TIME):
             return
         try:
             self._hook.cancel_quickly(job.ref)
@@ -168,33 +180,25 @@ class Killer:
             watch.is_over = True
             self._log.info("The task was killed: asked %s to cancel %s", self._hook.service.label, job.ref)
 
-    def waits_for_next_try(self) -> bool:
-        """Whether the job is left for another try."""
-        answer = self._ask_airflow()
-        if answer is None:
-            return self._may_leave
-        view, is_mine = answer
-        may_leave = self._may_leave or not is_mine or view.state in _BEFORE_A_TRY
-        return waits_for_next_try(view.state, exists=view.exists, may_leave=may_leave)
+    def is_left(self, *, final: bool = False, within: float = ASK_TIME_AFTERWARDS) -> bool:
+        """Whether the job is left for another try.
 
-    def is_replaced(self) -> bool:
-        """Whether another try has taken this one's place, or is about to: whatever happens here, the job is its.
-
-        A scheduler that was restarted begins a new try beside this one, and then has this one killed.
+        :param final: this try's end is the task's, as far as this try knows.
+        :param within: seconds in which Airflow may say what has become of the task.
         """
+        may_leave = self._may_leave and not final
         if self._is_abandoned():
             return self._may_leave
-        answer = self._ask_airflow()
+        answer = self._ask_airflow(within)
         if answer is None:
-            return False
+            return may_leave
         view, is_mine = answer
-        replaced = not is_mine or view.state in _BEFORE_A_TRY
-        return replaced and waits_for_next_try(view.state, exists=view.exists, may_leave=True)
+        return _is_anothers(view, is_mine) or waits_for_next_try(view.state, exists=view.exists, may_leave=may_leave)
 
     def _is_abandoned(self) -> bool:
         return self._supervisor is not None and os.getppid() != self._supervisor
 
-    def _ask_airflow(self) -> tuple[OwnerView, bool] | None:
+    def _ask_airflow(self, within: float) -> tuple[OwnerView, bool] | None:
         """Ask for a bounded time what has become of the task.
 
         In a thread of its own, because the answer may never come: the interrupted main thread can hold Airflow's lock.
@@ -211,7 +215,7 @@ class Killer:
 
         thread = threading.Thread(target=question, name="ask-owner", daemon=True)
         thread.start()
-        thread.join(ASK_TIME)
+        thread.join(within)
         return answers[0] if answers else None
 
     def cancel_surely(self, why: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.sdk import BaseSensorOperator, PokeReturnValue, conf
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
-from airflow_provider_jobs.compat import Owner
+from airflow_provider_jobs.compat import Owner, own_state, try_is_left
 from airflow_provider_jobs.exceptions import RemoteJobsError
 from airflow_provider_jobs.hooks.base import RemoteJobsHook
 from airflow_provider_jobs.jobs.event import JobEvent, Outcome
@@ -62,14 +62,21 @@ class RemoteJobSensor(BaseSensorOperator):
             hook = self.make_hook()
             job = StartedJob(self.name_job(hook), started_at=time.time())
             if self.cancel_on_kill:
-                self._killer = Killer(hook, cancels=True, log=self.log)
+                self._killer = Killer(
+                    hook, cancels=True, log=self.log, ask=lambda: (own_state(context), True),
+                    may_leave=try_is_left(context),
+                )  # fmt: skip
                 self._killer.owns(job)
-        if not self.deferrable:
-            return super().execute(context)
-        first = self._first_look(context)
-        if first.is_done:
-            return first.xcom_value
-        return self._defer(context, hook, job)
+        try:
+            if not self.deferrable:
+                return super().execute(context)
+            first = self._first_look(context)
+            if first.is_done:
+                return first.xcom_value
+            return self._defer(context, hook, job)
+        finally:
+            if self._killer is not None:
+                self._killer.disarm()
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the job once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -22,6 +23,8 @@ from airflow_provider_jobs.tasks import log_look
 from airflow_provider_jobs.transport.asynchronous import AsyncTransport
 
 FORMAT = 1
+_PLAIN_ID = re.compile(r"[\w-]+")
+"""An id of a service; what an XCom backend keeps elsewhere is a reference, such as an address."""
 LAST_LOOK = 5.0
 """Seconds for the look that is made although the deadline has passed, as after a triggerer that was away."""
 ASK_TIMEOUT = 8.0
@@ -201,9 +204,10 @@ class JobTrigger(BaseTrigger):
         except Exception as error:
             self.log.warning("Airflow could not be asked about the owner of %s (%s)", self.job.ref, error)
             return False
-        if view.job_id != self.job.ref.job_id:
+        if is_plain_id(view.job_id) and view.job_id != self.job.ref.job_id:
             return False
-        # Also while a later try goes on with the job; a clear is the new try's business, which ends the job itself.
+        # Also while a later try goes on with the job, or has not named it yet; a clear is the new try's business, which
+        # ends the job itself.
         return waits_for_next_try(view.state, exists=view.exists, may_leave=True)
 
     async def _cancel_in_thread(self, why: str) -> bool:
@@ -220,3 +224,8 @@ class JobTrigger(BaseTrigger):
             return False
         self.log.info("Cancelled because %s: %s", why, outcome.note)
         return True
+
+
+def is_plain_id(value: object) -> bool:
+    """Whether an XCom's value is a job's id, and not a reference to where an XCom backend keeps it, or nothing."""
+    return isinstance(value, str) and _PLAIN_ID.fullmatch(value) is not None
