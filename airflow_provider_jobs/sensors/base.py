@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
+DEADLINE = "airflow_provider_jobs.sensor"
+"""The key of a sensor's deadline in Airflow's task state store."""
+
+
 class RemoteJobSensor(BaseSensorOperator):
     """Waits until a job is over. Never cancels it, unless asked to.
 
@@ -61,6 +65,7 @@ class RemoteJobSensor(BaseSensorOperator):
         with airflow_errors():
             hook = self.make_hook()
             job = StartedJob(self.name_job(hook), started_at=time.time())
+            deadline = self._first_deadline(context)
             if self.cancel_on_kill:
                 self._killer = Killer(
                     hook, cancels=True, log=self.log, ask=lambda: (own_state(context), True),
@@ -69,11 +74,14 @@ class RemoteJobSensor(BaseSensorOperator):
                 self._killer.owns(job)
         try:
             if not self.deferrable:
+                if not self.reschedule:
+                    # Airflow counts from the try's start there; one look there is in any case.
+                    self.timeout = max(deadline - time.time(), 0.001)
                 return super().execute(context)
             first = self._first_look(context)
             if first.is_done:
                 return first.xcom_value
-            return self._defer(context, hook, job)
+            return self._defer(context, hook, job, deadline)
         finally:
             if self._killer is not None:
                 self._killer.disarm()
@@ -120,12 +128,23 @@ class RemoteJobSensor(BaseSensorOperator):
         first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
         return first.timestamp() if first is not None else time.time()
 
-    def _defer(self, context: Context, hook: RemoteJobsHook, job: StartedJob) -> NoReturn:
+    def _first_deadline(self, context: Context) -> float:
+        """Return the end of the wait, which a retry does not move; a clear does."""
+        store, generation = context.get("task_state_store"), context["ti"].max_tries
+        deadline = time.time() + float(self.timeout)
+        if store is None:
+            return deadline
+        kept: Any = store.get(DEADLINE)
+        if isinstance(kept, dict) and kept.get("generation") == generation:
+            return min(deadline, float(kept["deadline"]))
+        store.set(DEADLINE, {"generation": generation, "deadline": deadline})
+        return deadline
+
+    def _defer(self, context: Context, hook: RemoteJobsHook, job: StartedJob, deadline: float) -> NoReturn:
         # Lazy: a sensor that does not defer needs no aiohttp.
         from airflow_provider_jobs.triggers.job import JobTrigger
 
         context["ti"].xcom_push(key="job_id", value=job.ref.job_id)
-        deadline = job.started_at + float(self.timeout)
         if self.execution_timeout is not None:
             # Airflow does not enforce it while a task is deferred.
             begun = context["ti"].start_date.timestamp()
