@@ -325,15 +325,15 @@ class Player:
     def play(self, stories: Sequence[tuple[str, Callable[..., Telling], dict[str, Any]]]) -> None:
         """Play all to their end."""
         waiting = list(stories)
-        active: list[_Playing] = []
+        active: list[Playing] = []
         while waiting or active:
             while waiting and len(active) < AT_ONCE:
                 name, tell, parameters = waiting.pop(0)
-                active.append(_Playing(name, tell, parameters, self._stage(name)))
+                active.append(Playing(name, tell, parameters, self._stage(name)))
             active = [playing for playing in active if not self._step(playing)]
             time.sleep(0.1)
 
-    def _step(self, playing: "_Playing") -> bool:
+    def _step(self, playing: "Playing") -> bool:
         """Take a story as far as it goes now; tell whether it is over."""
         try:
             playing.go_on()
@@ -352,12 +352,18 @@ class Player:
         return True
 
 
-class _Playing:
+class Playing:
+    """A story that is being told."""
+
     def __init__(self, name: str, tell: Callable[..., Telling], parameters: dict[str, Any], stage: Stage) -> None:
         self.name, self.stage, self.began = name, stage, time.monotonic()
         self._telling = tell(stage, **parameters)
         self._until: Until | None = None
         self._since = 0.0
+
+    @property
+    def waits_for(self) -> Until | None:
+        return self._until
 
     def go_on(self) -> None:
         """Go on as long as what the story waits for has come.

@@ -167,6 +167,11 @@ class AirflowCluster:
                 running[name] = component.process.pid
         return running
 
+    @property
+    def names(self) -> list[str]:
+        """The components, whether they run or not."""
+        return list(self._components)
+
     def start(self, component: str) -> None:
         """Start a component that was stopped or killed and wait until it works."""
         self._launch(component)
