@@ -21,7 +21,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -249,9 +249,11 @@ class AirflowCluster:
         """Store a connection in the database; `fields` as in the REST API (host, login, password, port, extra)."""
         self.api("POST", "/connections", {"connection_id": conn_id, "conn_type": conn_type, **fields})
 
+    command = (sys.executable, "-m", "airflow")
+
     def cli(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run `airflow ARGUMENTS` in the cluster's environment."""
-        command = [sys.executable, "-m", "airflow", *arguments]
+        command = [*self.command, *arguments]
         return subprocess.run(command, env=self.env, cwd=self.home, capture_output=True, text=True, timeout=timeout)
 
     # -- what a user sees ------------------------------------------------------------------------------------------
@@ -367,6 +369,13 @@ class AirflowCluster:
             with closing(sqlite3.connect(self.home / "airflow.db", timeout=30)) as connection, connection:
                 return connection.execute(query, tuple(parameters)).fetchall()
         return self._postgres.sql(query, parameters)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        """Give a cursor of a connection of its own, and commit in the end: to hold a row. PostgreSQL only."""
+        assert self._postgres is not None
+        with closing(self._postgres.connect()) as connection, connection, connection.cursor() as cursor:
+            yield cursor
 
     def database_dump(self, connection_passwords: bool = False) -> Iterator[tuple[str, str, str | bytes]]:
         """Yield (table, column, value) for every value of every table that is not NULL.

@@ -80,13 +80,14 @@ class Postgres:
     def sql(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement, committed at once, and return its rows, if it has any."""
         if self._connection is None or self._connection.closed:
-            self._connection = self._connect()
+            self._connection = self.connect()
             self._connection.autocommit = True
         with self._connection.cursor() as cursor:
             cursor.execute(query, tuple(parameters) or None)
             return [] if cursor.description is None else list(cursor.fetchall())
 
-    def _connect(self) -> Any:
+    def connect(self) -> Any:
+        """Return a connection of the caller's own."""
         import psycopg2
 
         return psycopg2.connect(host=self.host, user="postgres", dbname="postgres")
@@ -174,7 +175,7 @@ class Postgres:
         if self._process.poll() is not None:
             raise AssertionError(f"PostgreSQL ended by itself:\n{self.log.read_text()}")
         try:
-            self._connect().close()
+            self.connect().close()
         except psycopg2.OperationalError:
             return False
         return True

@@ -19,7 +19,7 @@ A scene is defined in any module that holds stories:
 
     scene("scheduler restarts", ("scheduler killed", kill), ("scheduler started", start))
 
-After its last story, a scene starts what is not running and runs `remote-jobs cleanup` once; then its stories are judged.
+After its last story, a scene starts what is not running and runs `remote-jobs cleanup` once; then all are judged.
 """
 
 import time
@@ -172,6 +172,10 @@ class Director:
         self._say(f"--- {self._scene.name}: cleanup ended with {answer.returncode} {' '.join(last)[:200]}")
         for name, verdict in verdicts.items():
             stage = self._stages[name]
+            try:
+                stage.by_hand()
+            except Exception as error:
+                verdict.problems.append(_told(error))
             verdict.left_after = len(stage.left())
             verdict.false_cancels = len(stage.false_cancels())
             if lost := stage.lost():

@@ -1,11 +1,12 @@
 """What the stories of the kill paths play on."""
 
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from tests.airflow.stories import Run, Stage, Telling, Until, process_gone
+from tests.airflow.stories import OVER, Run, Stage, Telling, Until, process_gone
 from tests.support.cluster import RUN_IS_OVER, AirflowCluster
 
 BOTH = [{"service": "firecrawl"}, {"service": "datafiniti"}]
@@ -34,6 +35,8 @@ class SystemStage(Stage):
         self._ends: set[str] = set()
         self._keeps: set[str] = set()
         self._leaves: set[str] = set()
+        self._ends_all = False
+        self._nameless: dict[str, Run] = {}
 
     # -- what is right -------------------------------------------------------------------------------------------
 
@@ -48,6 +51,23 @@ class SystemStage(Stage):
     def keeps(self, job: str | dict[str, Any]) -> None:
         """This job must run on, also after `cleanup`."""
         self._declare(self._keeps, job)
+
+    def ends_all(self) -> None:
+        """From now on a cancel of any job of this story is right."""
+        self._ends_all = True
+
+    def nameless(self, job: dict[str, Any], run: Run) -> None:
+        """Nobody has this job's id: no code can end it. `remote-jobs list` must show its start; then a person does."""
+        self._nameless[str(job["id"])] = run
+
+    def by_hand(self) -> None:
+        """Do what the log asks for: end the nameless jobs at the service, once it is sure that they are shown."""
+        for job_id, run in self._nameless.items():
+            if self.control.job(job_id)["state"] in OVER:
+                continue
+            entries = listed(run)
+            assert [entry["job_id"] for entry in entries] == [None], f"the start is not shown: {entries}"
+            self.control.act(job_id, "cancel")
 
     def _declare(self, into: set[str], job: str | dict[str, Any]) -> None:
         job_id = job if isinstance(job, str) else str(job["id"])
@@ -96,10 +116,12 @@ class SystemStage(Stage):
 
     def left_undeclared(self) -> list[str]:
         """Return the jobs that run, and the story does not say so."""
-        return [job_id for job_id in self.left() if job_id not in self._leaves]
+        return [job_id for job_id in self.left() if job_id not in {*self._leaves, *self._nameless}]
 
     def false_cancels(self) -> list[str]:
         """Return the jobs that were cancelled and should not have been, until now."""
+        if self._ends_all:
+            return []
         right = self._ends | self._leaves
         return [job["id"] for job in self.jobs() if job["cancelled_by_delete"] and job["id"] not in right]
 
@@ -120,3 +142,13 @@ class SystemStage(Stage):
             now += change
             peak = max(peak, now)
         return peak
+
+
+def listed(run: Run) -> list[dict[str, Any]]:
+    """Return what `remote-jobs list` says of a run."""
+    answer = run.airflow.cli("remote-jobs", "list", "--dag-id", run.dag_id, "-o", "json")
+    try:
+        entries = json.loads(answer.stdout)
+    except ValueError:
+        raise AssertionError(f"`remote-jobs list` says no JSON: {answer.stdout[-300:]}{answer.stderr[-300:]}") from None
+    return [entry for entry in entries if entry["run_id"] == run.run_id]
