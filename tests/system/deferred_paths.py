@@ -3,36 +3,9 @@
 from pathlib import Path
 
 from tests.airflow.stories import Run, Telling, Until, process_gone, trigger_gone
+from tests.system.moves import replaced, same_job_goes_on
 from tests.system.paths import also, path
 from tests.system.stage import BOTH, FAST, SystemStage
-
-
-def replaced(stage: SystemStage, run: Run, old: dict) -> Telling:
-    """Check that a job of the second try takes the place of the first one, and let it succeed."""
-    jobs = yield stage.jobs_started(2)
-    new = next(job for job in jobs if job["id"] != old["id"])
-    yield stage.cancelled(old)
-    yield run.try_begins(2)
-    yield Until("the new job to be named", lambda: run.xcom_keys() >= {"job_id"} and run.xcom("job_id") == new["id"])
-    if run.task()["state"] == "deferred":
-        yield process_gone(run)
-    yield stage.polled(new["id"], 2)
-    stage.finish(new["id"])
-    yield run.becomes("success")
-    assert run.xcom()["job_id"] == new["id"]
-
-
-def adopted(stage: SystemStage, run: Run, job: dict) -> Telling:
-    """Check that the second try goes on with the job, and let it succeed."""
-    yield run.try_begins(2)
-    yield Until("the job to be named again", lambda: run.xcom_keys() >= {"job_id"} and run.xcom("job_id") == job["id"])
-    if run.task()["state"] == "deferred":
-        yield process_gone(run)
-    yield stage.polled(job["id"], 2)
-    stage.finish(job["id"])
-    yield run.becomes("success")
-    assert run.xcom()["job_id"] == job["id"]
-    assert len(stage.posts()) == 1, "a second start was sent"
 
 
 def gone(run: Run) -> Until:
@@ -363,7 +336,7 @@ def trigger_raises(stage: SystemStage) -> Telling:
 def trigger_raises_with_a_try_left(stage: SystemStage) -> Telling:
     run, job = yield from broken_trigger(stage, "deferred_breaks_retry")
     Path(breaking_file(stage)).touch()
-    yield from adopted(stage, run, job)
+    yield from same_job_goes_on(stage, run, job)
 
 
 def broken_trigger(stage: SystemStage, way: str) -> Telling:
