@@ -169,6 +169,16 @@ class NotCancellableError(RemoteJobsError, ValueError):
     permanent = True
 
 
+class LedgerError(RemoteJobsError):
+    """The record of starts cannot be read or written. Nothing is started without it."""
+
+
+class LedgerSettingsError(LedgerError, ValueError):
+    """The configuration of the record of starts is incomplete or contradicts itself."""
+
+    permanent = True
+
+
 class TriggerEventError(RemoteJobsError):
     """What the trigger handed to the task is not an event of ours."""
 

@@ -50,6 +50,44 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": name, "python-modules": ["airflow_provider_jobs.triggers.job"]} for name in _SERVICES
         ],
         "connection-types": [_firecrawl(), _datafiniti()],
+        "cli": ["airflow_provider_jobs.cli.get_commands"],
+        "config": {"airflow_provider_jobs": _config()},
+    }
+
+
+def _config() -> dict[str, Any]:
+    def option(description: str, kind: str, default: str, example: str | None) -> dict[str, Any]:
+        return {
+            "description": description,
+            "version_added": "0.1.0",
+            "type": kind,
+            "example": example,
+            "default": default,
+        }
+
+    return {
+        "description": "Jobs that tasks start at Firecrawl and Datafiniti.",
+        "options": {
+            "ledger_path": option(
+                "A folder on any storage that ObjectStoragePath knows, in which every start is recorded beside "
+                "Airflow's task state store. It outlives the deletion of a run. Workers and clean-up must reach it.",
+                "string",
+                "",
+                "s3://aws_default@my-bucket/remote-jobs",
+            ),
+            "deployment": option(
+                "Names this Airflow among those that share the folder. Needed with ledger_path.",
+                "string",
+                "",
+                "production",
+            ),
+            "sweep_on_start": option(
+                "Whether a starting triggerer ends the jobs whose task was killed while no triggerer lived.",
+                "boolean",
+                "True",
+                None,
+            ),
+        },
     }
 
 

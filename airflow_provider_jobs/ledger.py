@@ -9,9 +9,11 @@ from typing import Any, Protocol
 
 from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]  # missing in its stub
 
+from airflow_provider_jobs.compat import Owner
 from airflow_provider_jobs.jobs import history
 from airflow_provider_jobs.jobs.history import Closed, Entry
 from airflow_provider_jobs.jobs.model import JobSpec, StartedJob
+from airflow_provider_jobs.ledger_folder import LedgerFolder
 
 KEY = "airflow_provider_jobs"
 """The key of an owner's record in Airflow's task state store."""
@@ -23,8 +25,11 @@ class Store(Protocol):
     def load(self) -> list[dict[str, Any]]:
         """Return the entries, oldest first."""
 
-    def save(self, entries: list[dict[str, Any]]) -> None:
-        """Keep the entries for good, before this returns."""
+    def save(self, entries: list[dict[str, Any]], changed: dict[str, Any]) -> None:
+        """Keep the entries, of which one has changed or is new, for good, before this returns."""
+
+    def is_mine(self) -> bool:
+        """Whether the running try is still the one that Airflow knows; another may have taken its place."""
 
 
 class TaskStateStore:
@@ -35,15 +40,58 @@ class TaskStateStore:
 
     def __init__(self, context: Mapping[str, Any]) -> None:
         self._store = context["task_state_store"]
+        self._written = False
 
     def load(self) -> list[dict[str, Any]]:
         """Return the entries."""
         found = self._store.get(KEY)
+        self._written = found is not None
         return list(found) if isinstance(found, list) else []
 
-    def save(self, entries: list[dict[str, Any]]) -> None:
+    def save(self, entries: list[dict[str, Any]], changed: dict[str, Any]) -> None:
         """Keep the entries."""
         self._store.set(KEY, entries, retention=NEVER_EXPIRE)
+        self._written = True
+
+    def is_mine(self) -> bool:
+        """Whether what was written is still there: Airflow shows a try that was replaced an empty store."""
+        return not self._written or self._store.get(KEY) is not None
+
+
+class FolderToo:
+    """Keeps the record in a folder as well, which outlives the run."""
+
+    def __init__(self, state: Store, folder: LedgerFolder, owner: Owner) -> None:
+        self._state = state
+        self._folder = folder
+        self._owner = owner
+
+    def load(self) -> list[dict[str, Any]]:
+        """Return the entries of both: the folder may have been configured, or the store emptied, in between."""
+        return merged(self._folder.load(self._owner), self._state.load())
+
+    def save(self, entries: list[dict[str, Any]], changed: dict[str, Any]) -> None:
+        """Keep the entries in both."""
+        self._folder.save(self._owner, changed)
+        self._state.save(entries, changed)
+
+    def is_mine(self) -> bool:
+        """Whether the running try is still the one that Airflow knows."""
+        return self._state.is_mine()
+
+
+def merged(*records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the entries of several copies of one owner's record; what knows more of a start wins."""
+    found: dict[int, dict[str, Any]] = {}
+    for entry in (entry for record in records for entry in record):
+        other = found.get(entry["seq"])
+        if other is None or _known(entry) > _known(other):
+            found[entry["seq"]] = entry
+    return [found[seq] for seq in sorted(found)]
+
+
+def _known(entry: Mapping[str, Any]) -> int:
+    return 2 if entry.get("closed") else 1 if entry.get("job") else 0
 
 
 class Ledger:
@@ -59,8 +107,19 @@ class Ledger:
 
     @classmethod
     def of(cls, context: Mapping[str, Any]) -> Ledger:
-        """Read the running task's record. ``max_tries`` grows when a finished or deferred task is cleared."""
-        return cls(TaskStateStore(context), generation=context["ti"].max_tries)
+        """Read the running task's record. ``max_tries`` grows when a finished or deferred task is cleared.
+
+        :raises LedgerError: it cannot be read.
+        """
+        store: Store = TaskStateStore(context)
+        folder = LedgerFolder.configured()
+        if folder is not None:
+            store = FolderToo(store, folder, Owner.of(context))
+        return cls(store, generation=context["ti"].max_tries)
+
+    def is_mine(self) -> bool:
+        """Whether the running try is still the one that Airflow knows."""
+        return self._store.is_mine()
 
     def plan(self, conn_id: str, spec: JobSpec) -> history.Plan:
         """Decide what to do about earlier starts."""
@@ -98,5 +157,5 @@ class Ledger:
 
     def _write(self, entry: Entry) -> None:
         entries = history.with_entry(self.entries, entry)
-        self._store.save([kept.to_dict() for kept in entries])
+        self._store.save([kept.to_dict() for kept in entries], entry.to_dict())
         self.entries = entries

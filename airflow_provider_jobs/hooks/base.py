@@ -245,17 +245,23 @@ class RemoteJobsHook(BaseHook):
                 sleep(verdict.seconds)
 
     def cancel(
-        self, ref: JobRef, *, pauses: tuple[float, ...] = PAUSES, started_at: float | None = None
+        self,
+        ref: JobRef,
+        *,
+        pauses: tuple[float, ...] = PAUSES,
+        started_at: float | None = None,
+        time_limit: float | None = None,
     ) -> CancelOutcome:
         """Cancel a job and make sure of it; see :func:`cancel_flow`.
 
         :param started_at: seconds since the epoch at which the job was started, if that is known.
+        :param time_limit: seconds for all of it. Default: a little more than the pauses.
         :raises JobNotCancelledError: it may still run.
         """
         is_new = started_at is not None and time.time() - started_at < GRACE
         flow = cancel_flow(self.service, ref, pauses=PAUSES if is_new else pauses, is_new=is_new)
         # The flow itself asks again, hence one attempt; each within the time that is left.
-        limit = sum(PAUSES if is_new else pauses) + CANCEL_MARGIN
+        limit = min(sum(PAUSES if is_new else pauses) + CANCEL_MARGIN, time_limit or float("inf"))
         with BlockingTransport(self.endpoint, self.credentials, attempts=1, time_limit=limit) as transport:
             return transport.run(flow)
 

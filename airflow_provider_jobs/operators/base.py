@@ -261,6 +261,7 @@ class RemoteJobOperator(BaseOperator):
 
     def _finish(self, context: Context, job: StartedJob, status: JobStatus) -> dict[str, Any]:
         if self._custody is not None:
+            self._custody.check_mine()
             self._custody.is_over(status)
         self.log.info("%s is over: %s", job.ref, status.describe())
         if status.warning:

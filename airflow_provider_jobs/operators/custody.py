@@ -8,13 +8,19 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout, TaskDeferred
 
-from airflow_provider_jobs.compat import own_state, try_is_left
-from airflow_provider_jobs.exceptions import JobNotCancelledError, JobTimeoutError, RemoteJobsError, StartUncertainError
+from airflow_provider_jobs.compat import OwnerView, own_state, try_is_left
+from airflow_provider_jobs.exceptions import (
+    JobKilledError,
+    JobNotCancelledError,
+    JobTimeoutError,
+    RemoteJobsError,
+    StartUncertainError,
+)
 from airflow_provider_jobs.hooks.base import RemoteJobsHook
 from airflow_provider_jobs.jobs.history import Closed, Entry
 from airflow_provider_jobs.jobs.model import JobSpec, JobState, JobStatus, StartedJob
 from airflow_provider_jobs.ledger import Ledger
-from airflow_provider_jobs.operators.earlier import take_up
+from airflow_provider_jobs.operators.earlier import goes_on, settle
 from airflow_provider_jobs.operators.killing import Killer
 
 
@@ -29,24 +35,38 @@ class Custody:
         self, hook: RemoteJobsHook, context: Mapping[str, Any], *, cancels: bool, durable: bool, log: Any
     ) -> None:
         self._hook = hook
+        self._context = context
         self._durable = durable
         self._cancels = cancels
         self._log = log
         self.may_leave = durable and try_is_left(context)
         self._entry: Entry | None = None
         self._ledger = Ledger.of(context)
-        self.killer = Killer(hook, cancels=cancels, log=log, ask=lambda: own_state(context), may_leave=self.may_leave)
+        self.killer = Killer(hook, cancels=cancels, log=log, ask=self._ask, may_leave=self.may_leave)
+
+    def _ask(self) -> tuple[OwnerView, bool]:
+        return own_state(self._context), self._ledger.is_mine()
 
     # --- in ---------------------------------------------------------------------------------------------------
 
     def take_up(self, spec: JobSpec) -> StartedJob | None:
-        """Go on with a job of an earlier try, if that is right; see :func:`take_up`."""
-        entry = take_up(self._ledger, self._hook, spec, durable=self._durable, log=self._log)
+        """Go on with a job of an earlier try, if that is right, and end those that must not go on.
+
+        :raises RemoteJobsError: that could not be told or done; nothing may be started.
+        """
+        decided = self._ledger.plan(self._hook.conn_id, spec)
+        settle(self._ledger, self._hook, decided, log=self._log)
+        entry = decided.ask
         if entry is None or entry.job is None:
             return None
         self._entry = entry
         self.killer.owns(entry.job)
-        return entry.job
+        with self.answerable():
+            if goes_on(self._ledger, self._hook, entry, durable=self._durable, log=self._log):
+                return entry.job
+        self.killer.disarm()
+        self._entry = None
+        return None
 
     def start(self, spec: JobSpec) -> StartedJob:
         """Start a job: written down before and after."""
@@ -72,6 +92,14 @@ class Custody:
         self.killer.owns(job)
 
     # --- out --------------------------------------------------------------------------------------------------
+
+    def check_mine(self) -> None:
+        """Make sure that no other try has taken this one's place.
+
+        :raises JobKilledError: one has; it delivers the result.
+        """
+        if not self._ledger.is_mine():
+            raise JobKilledError("another try of the task has taken this one's place")
 
     def hand_over(self) -> None:
         """The job belongs to somebody else now."""
@@ -108,13 +136,15 @@ class Custody:
         try:
             yield
         except TaskDeferred:
+            # The triggerer's from here on.
+            self.killer.disarm()
             raise
         except BaseException as error:
             job = self.killer.job
             if job is None:
                 raise
-            if not is_final(error) and self.killer.waits_for_next_try():
-                self._log.warning("%s runs on: the next try goes on with it", job.ref)
+            if self.killer.is_replaced() or (not is_final(error) and self.killer.waits_for_next_try()):
+                self._log.warning("%s runs on: another try goes on with it", job.ref)
                 raise
             if self.killer.killed and not self._cancels:
                 self._log.warning("%s is left running, as cancel_on_kill=False asks for", job.ref)

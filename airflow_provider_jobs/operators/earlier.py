@@ -8,56 +8,58 @@ from typing import Any
 
 from airflow_provider_jobs.exceptions import JobNotFoundError, StartUncertainError
 from airflow_provider_jobs.hooks.base import RemoteJobsHook
-from airflow_provider_jobs.jobs.history import Closed, Entry, Fate, fate
-from airflow_provider_jobs.jobs.model import JobSpec, JobState
+from airflow_provider_jobs.jobs.history import Closed, Entry, Fate, Plan, fate
+from airflow_provider_jobs.jobs.model import JobState
 from airflow_provider_jobs.jobs.verdict import GRACE
 from airflow_provider_jobs.ledger import Ledger
 
 
-def take_up(ledger: Ledger, hook: RemoteJobsHook, spec: JobSpec, *, durable: bool, log: Any) -> Entry | None:
-    """End what must not go on, and return the entry of the job to go on with, if there is one.
+def settle(ledger: Ledger, hook: RemoteJobsHook, decided: Plan, *, log: Any) -> None:
+    """End what must not go on, and forget what the user has cleared away.
 
     :raises StartUncertainError: the answer to an earlier start was never recorded; a job may be running.
-    :raises RemoteJobsError: an earlier job could not be asked about or ended; nothing is started beside it.
+    :raises RemoteJobsError: an earlier job could not be ended; nothing is started beside it.
     """
-    decided = ledger.plan(hook.conn_id, spec)
     for entry in decided.forget:
         log.warning("%s The task was cleared since: a new job is started.", _unanswered(entry))
         ledger.close(entry, Closed.UNKNOWN)
+    for entry in decided.end:
+        _end(ledger, hook, entry, log)
     if decided.unsure:
         raise StartUncertainError(
             f"{_unanswered(decided.unsure[-1])} It is not started again: look at the service for it, then clear the "
             "task to start a new one."
         )
-    for entry in decided.end:
-        _end(ledger, hook, entry, log)
-    return _ask(ledger, hook, decided.ask, durable=durable, log=log) if decided.ask else None
 
 
-def _ask(ledger: Ledger, hook: RemoteJobsHook, entry: Entry, *, durable: bool, log: Any) -> Entry | None:
+def goes_on(ledger: Ledger, hook: RemoteJobsHook, entry: Entry, *, durable: bool, log: Any) -> bool:
+    """Whether this try goes on with an earlier job, running or done; one that must not go on is ended here.
+
+    :raises RemoteJobsError: it could not be asked about, or not be ended.
+    """
     assert entry.job is not None
     ref = entry.job.ref
     try:
         status = hook.look(ref)
     except JobNotFoundError as error:
         if time.time() - entry.job.started_at < GRACE and entry.generation == ledger.generation and durable:
-            return entry
+            return True
         log.warning("%s of an earlier try is gone: %s", ref, error)
         ledger.close(entry, Closed.GONE)
-        return None
+        return False
     what = fate(entry, status.state, generation=ledger.generation, durable=durable)
     if what is Fate.DELIVER:
         log.info("%s of an earlier try is done and paid for: its result is delivered, nothing is started", ref)
-        return entry
+        return True
     if what is Fate.ADOPT:
         log.info("Going on with %s of an earlier try: %s", ref, status.describe())
-        return entry
+        return True
     if what is Fate.FORGET:
         log.info("%s of an earlier try is over: %s", ref, status.describe())
         ledger.close(entry, Closed.FAILED if status.state is JobState.FAILED else Closed.CANCELLED)
-        return None
+        return False
     _end(ledger, hook, entry, log)
-    return None
+    return False
 
 
 def _end(ledger: Ledger, hook: RemoteJobsHook, entry: Entry, log: Any) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-from airflow_provider_jobs.compat import OwnerView
+from airflow_provider_jobs.compat import OwnerView, supervisor_pid
 from airflow_provider_jobs.exceptions import JobKilledError, JobNotCancelledError, RemoteJobsError
 from airflow_provider_jobs.hooks.base import RemoteJobsHook
 from airflow_provider_jobs.jobs.history import waits_for_next_try
@@ -21,6 +22,8 @@ ASK_TIME = 1.0
 """Seconds of them in which Airflow may say what has become of the task."""
 SLICE = 0.2
 """Seconds after which a wait notices a kill."""
+_BEFORE_A_TRY = frozenset({"scheduled", "queued"})
+"""States of a task whose next process has not begun: not this one's, which is running."""
 
 
 class Killer:
@@ -31,7 +34,8 @@ class Killer:
     stands by from the start of the job on, and the handler only writes a byte and waits for it.
 
     :param cancels: whether a kill cancels the job.
-    :param ask: asks Airflow for the owner's state.
+    :param ask: asks Airflow for the owner's state, and whether another try has taken this one's place; may take its
+        time, may raise.
     :param may_leave: a try is left, and the job is meant to outlive this one: then it is cancelled only when Airflow
         says that the task is over. Without an answer, it is left.
     """
@@ -42,7 +46,7 @@ class Killer:
         *,
         cancels: bool,
         log: Any,
-        ask: Callable[[], OwnerView] | None = None,
+        ask: Callable[[], tuple[OwnerView, bool]] | None = None,
         may_leave: bool = False,
     ) -> None:
         self._hook = hook
@@ -52,6 +56,8 @@ class Killer:
         self._may_leave = may_leave and ask is not None
         self._job: StartedJob | None = None
         self._wake: int | None = None
+        self._interrupt: Any = None
+        self._supervisor = supervisor_pid()
         self._answered = False
         self.killed = False
 
@@ -72,6 +78,7 @@ class Killer:
         if self._cancels and self._wake is None:
             listen, self._wake = os.pipe()
             threading.Thread(target=self._stand_by, args=(listen,), name="cancel-job", daemon=True).start()
+        self._heed_interrupts()
 
     def disarm(self) -> None:
         """The job is over or somebody else's now: nothing ends it any more."""
@@ -79,6 +86,25 @@ class Killer:
         if self._wake is not None:
             wake, self._wake = self._wake, None
             os.close(wake)
+        if self._interrupt is not None:
+            signal.signal(signal.SIGINT, self._interrupt)
+            self._interrupt = None
+
+    def _heed_interrupts(self) -> None:
+        # Airflow calls on_kill at SIGTERM only; at SIGINT, a task's process would just die.
+        if self._interrupt is not None or threading.current_thread() is not threading.main_thread():
+            return
+        before = signal.getsignal(signal.SIGINT)
+        if before in {signal.SIG_IGN, None}:
+            return
+
+        def interrupted(number: int, frame: Any) -> None:
+            self.kill()
+            if callable(before):
+                before(number, frame)
+
+        self._interrupt = before
+        signal.signal(signal.SIGINT, interrupted)
 
     def check(self) -> None:
         """Raise when the task has been killed.
@@ -87,6 +113,8 @@ class Killer:
         """
         if self.killed:
             raise JobKilledError("the task was told to stop")
+        if self._is_abandoned():
+            raise JobKilledError("the process that supervises the task is gone: Airflow counts this try as lost")
 
     def sleep(self, seconds: float) -> None:
         """Wait, and end the wait when the task is killed.
@@ -133,26 +161,50 @@ class Killer:
             self._log.info("The task was killed: asked %s to cancel %s", self._hook.service.label, job.ref)
 
     def waits_for_next_try(self) -> bool:
-        """Whether the job is left for the owner's next try, which is asked of Airflow for a bounded time.
+        """Whether the job is left for another try."""
+        answer = self._ask_airflow()
+        if answer is None:
+            return self._may_leave
+        view, is_mine = answer
+        may_leave = self._may_leave or not is_mine or view.state in _BEFORE_A_TRY
+        return waits_for_next_try(view.state, exists=view.exists, may_leave=may_leave)
+
+    def is_replaced(self) -> bool:
+        """Whether another try has taken this one's place, or is about to: whatever happens here, the job is its.
+
+        A scheduler that was restarted begins a new try beside this one, and then has this one killed.
+        """
+        if self._is_abandoned():
+            return self._may_leave
+        answer = self._ask_airflow()
+        if answer is None:
+            return False
+        view, is_mine = answer
+        replaced = not is_mine or view.state in _BEFORE_A_TRY
+        return replaced and waits_for_next_try(view.state, exists=view.exists, may_leave=True)
+
+    def _is_abandoned(self) -> bool:
+        return self._supervisor is not None and os.getppid() != self._supervisor
+
+    def _ask_airflow(self) -> tuple[OwnerView, bool] | None:
+        """Ask for a bounded time what has become of the task.
 
         In a thread of its own, because the answer may never come: the interrupted main thread can hold Airflow's lock.
         """
-        if not self._may_leave or self._ask is None:
-            return False
-        ask, views = self._ask, list[OwnerView]()
+        if self._ask is None or self._is_abandoned():
+            return None
+        ask, answers = self._ask, list[tuple[OwnerView, bool]]()
 
         def question() -> None:
             try:
-                views.append(ask())
+                answers.append(ask())
             except Exception as error:
                 self._log.warning("Airflow could not be asked what has become of the task: %s", error)
 
         thread = threading.Thread(target=question, name="ask-owner", daemon=True)
         thread.start()
         thread.join(ASK_TIME)
-        if not views:
-            return True
-        return waits_for_next_try(views[0].state, exists=views[0].exists, may_leave=True)
+        return answers[0] if answers else None
 
     def cancel_surely(self, why: str) -> None:
         """Cancel the job that is still owned, verified and repeated for little more than a minute.

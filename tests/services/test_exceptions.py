@@ -117,6 +117,8 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "ResultTooLargeError": ("tests/results",),
     "OutputConflictError": ("tests/results",),
     "OutputUnavailableError": ("tests/results",),
+    "LedgerError": ("tests/ledger",),
+    "LedgerSettingsError": ("tests/ledger",),
 }
 # Never raised themselves, except by operators that pass on what a trigger told them.
 BASES = {"RemoteJobsError", "ServiceError"}
@@ -124,7 +126,7 @@ PERMANENT = {
     "InvalidInputError", "ConnectionSettingsError", "TlsError", "RedirectRefusedError", "RequestRejectedError",
     "AuthenticationError", "PaymentRequiredError", "PermissionDeniedError", "JobNotFoundError", "RouteNotFoundError",
     "EndpointGoneError", "StartUncertainError", "JobNotCancelledError", "NotCancellableError", "ResultIncompleteError",
-    "ResultTooLargeError", "ResultExpiredError", "OutputConflictError", "ServiceError",
+    "ResultTooLargeError", "ResultExpiredError", "OutputConflictError", "LedgerSettingsError", "ServiceError",
 }  # fmt: skip
 CLASSES = {
     name: value

@@ -16,9 +16,13 @@ PACKAGE = Path(airflow_provider_jobs.__file__).parent
 # The house, from the top to the ground. A floor may use its own rooms and every lower floor.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("cli", "plugin", "__main__"),
-    ("operators", "sensors", "cleanup"),
+    ("commands",),
+    ("operators", "sensors"),
+    ("cleanup",),
+    ("books",),
     ("triggers", "links"),
     ("results", "ledger"),
+    ("ledger_folder",),
     ("hooks",),
     ("transport",),
     ("services",),

@@ -251,10 +251,19 @@ class AirflowCluster:
 
     command = (sys.executable, "-m", "airflow")
 
-    def cli(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        """Run `airflow ARGUMENTS` in the cluster's environment."""
-        command = [*self.command, *arguments]
-        return subprocess.run(command, env=self.env, cwd=self.home, capture_output=True, text=True, timeout=timeout)
+    def cli(
+        self, *arguments: str, timeout: float = 120, env: Mapping[str, str] | None = None, answer: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `airflow ARGUMENTS` in the cluster's environment, with changes to it and with this on its stdin."""
+        return subprocess.run(
+            [*self.command, *arguments],
+            env={**self.env, **(env or {})},
+            cwd=self.home,
+            input=answer,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
 
     # -- what a user sees ------------------------------------------------------------------------------------------
 

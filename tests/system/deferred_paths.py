@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.airflow.stories import Run, Telling, Until, process_gone, trigger_gone
+from tests.airflow.stories import Run, Telling, Until, trigger_gone
 from tests.system.moves import replaced, same_job_goes_on
 from tests.system.paths import also, path
 from tests.system.stage import BOTH, FAST, SystemStage
