@@ -125,6 +125,7 @@ def killed(stage: SystemStage) -> Telling:
     what="SIGKILL while the start is under way",
     happens="A job may run whose id nobody has. It is not started again: the task fails and names the request, "
     "`list` shows it; it has to be looked up at the service. A clear then starts anew.",
+    by_hand=True,
     state="failed",
     each=[{"way": "sync_retry"}, {"way": "deferred_retry"}],
 )

@@ -73,6 +73,8 @@ class Path:
     happens: str = ""
     shared_with: str | None = None
     reason: str | None = None
+    by_hand: bool = False
+    """Whether a story of it has a job whose id nobody has: see `SystemStage.nameless`."""
     stories: list[Story] = field(default_factory=list)
 
     @property
@@ -84,9 +86,12 @@ class Path:
 PATHS: dict[str, Path] = {name: Path(name) for name in IDS}
 
 
-def path(id: str, *, mode: str, what: str, happens: str, **play: Any) -> Callable[[Callable[..., Telling]], Any]:
+def path(
+    id: str, *, mode: str, what: str, happens: str, by_hand: bool = False, **play: Any
+) -> Callable[[Callable[..., Telling]], Any]:
     """Describe a row and make the decorated story the first that plays it; `play` is in the module's text."""
     _describe(id, mode, what, happens)
+    PATHS[id].by_hand = by_hand
     return also(id, **play)
 
 

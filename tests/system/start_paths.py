@@ -88,6 +88,7 @@ def not_durable(stage: SystemStage) -> Telling:
     what="the answer to the start is lost: broken connection, timeout, 5xx",
     happens="It is never simply sent again. The task fails and names the request, `list` shows it; the job has to be "
     "looked up at the service. A clear then starts anew.",
+    by_hand=True,
     state="failed",
     each=[{"fault": "lost_reply"}, {"fault": "server_error_after_start"}, {"fault": "truncated_json"}],
 )

@@ -510,7 +510,9 @@ def killed_inside_a_call(stage: SystemStage, way: str) -> Telling:
     "S19",
     **SYNC,
     what="killed while the start request is under way",
-    happens="The kill is remembered; the job is cancelled as soon as its id arrives.",
+    happens="The kill is remembered; the job is cancelled as soon as its id arrives. If it takes longer than Airflow's five "
+    "seconds, nobody gets the id: `list` shows the start, and the job has to be looked up at the service.",
+    by_hand=True,
     state="failed",
     each=[{"way": "sync"}, {"way": "deferred"}],
 )
@@ -525,6 +527,19 @@ def killed_during_the_start(stage: SystemStage, way: str) -> Telling:
     yield signalled(pid, signal.SIGTERM)
     os.kill(pid, signal.SIGCONT)
     yield from stage.over(run, "failed")
+
+
+@also("S19", state="failed")
+def killed_during_a_long_start(stage: SystemStage) -> Telling:
+    stage.hold()
+    stage.control.fault("firecrawl", "slow", method="POST", seconds=40)
+    run = stage.start("firecrawl", way="sync")
+    (job,) = yield stage.jobs_started(1)
+    stage.nameless(job, run)
+    pid = run.task()["pid"]
+    run.mark("failed")
+    yield gone(pid)
+    yield run.becomes("failed")
 
 
 @path(

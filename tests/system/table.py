@@ -12,6 +12,8 @@ KEYS = (
     "id", "shared_with", "reason", "starts", "left_before", "left_after", "false_cancels", "duplicates", "state", "ok",
 )  # fmt: skip
 NUMBERS = ("starts", "left_before", "left_after", "false_cancels", "duplicates")
+HELD, AFTER_CLEANUP, BY_HAND, NOT_HELD = "held", "held, after cleanup", "held, by hand", "**not held**"
+OUTCOMES = (HELD, AFTER_CLEANUP, BY_HAND, NOT_HELD)
 PAGE_HEAD = """\
 # What happens on each kill path
 
@@ -21,7 +23,9 @@ record of starts and cancels. Do not edit it.
 
 *Held* means: no job was left running without an owner, no healthy job was cancelled, none was started twice, and the
 task ended as it should. *Held, after cleanup* means the same once `airflow remote-jobs cleanup` has run: no code of
-this package runs at the moment of such a kill. How a cancel is sent is in [kill-behaviour.md](kill-behaviour.md).
+this package runs at the moment of such a kill. *Held, by hand* means: nothing was started twice, but a job may run
+whose id never arrived; the task's log and `remote-jobs list` name its start, and a person has to end it at the
+service. How a cancel is sent is in [kill-behaviour.md](kill-behaviour.md).
 
 | id | mode | path | what happens | outcome |
 |---|---|---|---|---|
@@ -86,13 +90,16 @@ def page(paths: Mapping[str, Path], table: Sequence[dict[str, Any]]) -> str:
     lines = []
     for row in table:
         described = paths[row["id"]]
-        cells = (row["id"], described.mode, described.what, described.happens, _outcome(row))
+        cells = (row["id"], described.mode, described.what, described.happens, _outcome(row, described))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return PAGE_HEAD + "\n".join(lines) + "\n"
 
 
-def _outcome(row: Mapping[str, Any]) -> str:
+def _outcome(row: Mapping[str, Any], described: Path) -> str:
     if not row["ok"]:
-        return "**not held**"
-    told = "held, after cleanup" if row["left_before"] else "held"
+        told = NOT_HELD
+    elif described.by_hand:
+        told = BY_HAND
+    else:
+        told = AFTER_CLEANUP if row["left_before"] else HELD
     return f"{told} (as {row['shared_with']}: {row['reason']})" if row["shared_with"] else told
