@@ -27,6 +27,8 @@ from airflow_provider_jobs.sandbox import Sandbox
 from tests.support.cluster import TASK_IS_OVER, AirflowCluster
 
 PATIENCE = 100.0
+FAST = 20.0
+"""Seconds from the act to the end of the job; a triggerer that has not been asked anything yet needs up to ten."""
 AT_ONCE = 10
 """Stories that run at the same time: every task that starts costs seconds of a CPU."""
 FIRECRAWL_KEY = "fc-key-of-a-story"

@@ -5,8 +5,7 @@ import urllib.request
 
 import pytest
 
-from tests.airflow.stories import FIRECRAWL_KEY, Stage, Telling, Until, process_gone, story, trigger_gone
-from tests.airflow.test_kills import FAST
+from tests.airflow.stories import FAST, FIRECRAWL_KEY, Stage, Telling, Until, process_gone, story, trigger_gone
 
 BOTH = pytest.mark.parametrize("service", ["firecrawl", "datafiniti"])
 MODES = ("poke", "reschedule", "deferred")

@@ -510,7 +510,7 @@ def killed_inside_a_call(stage: SystemStage, way: str) -> Telling:
     "S19",
     **SYNC,
     what="killed while the start request is under way",
-    happens="The kill is remembered; the job is cancelled as soon as its id arrives. If it takes longer than Airflow's five "
+    happens="The kill is remembered; the job is cancelled as soon as its id arrives. If that takes longer than five "
     "seconds, nobody gets the id: `list` shows the start, and the job has to be looked up at the service.",
     by_hand=True,
     state="failed",
