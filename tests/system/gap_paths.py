@@ -193,6 +193,7 @@ def api_server_down_on_the_last_try(stage: SystemStage) -> Telling:
     what="the supervisor dies before the deferral",
     happens="The deferral goes nowhere; after the heartbeat timeout the next try goes on with the job.",
     state="success",
+    early=True,
 )
 def supervisor_lost(stage: SystemStage) -> Telling:
     run = deferring(stage, "deferred_retry")

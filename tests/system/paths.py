@@ -27,6 +27,7 @@ Further stories of a row: `@also("S1", state=…)`. A row that another one's run
 | `at_once` | 1 | jobs that may run at the same time; more are duplicates |
 | `state` | | the tasks' last states: distinct, sorted, joined by `/`; `gone`: a deleted run; None: not judged |
 | `scene` | "calm" | where the story plays: see `tests.system.scenes` |
+| `early` | False | whether it begins before the others, because it waits for long |
 | `each` | [{}] | parameters, one dict per telling |
 
 What is judged beside the story's own checks, from the sandbox's record: jobs that still run when the story is over and
@@ -61,6 +62,7 @@ class Story:
     at_once: int
     state: str | None
     scene: str
+    early: bool
 
 
 @dataclass
@@ -102,6 +104,7 @@ def also(
     starts: int | tuple[int, int] = 1,
     at_once: int = 1,
     scene: str = "calm",
+    early: bool = False,
     each: Sequence[dict[str, Any]] = ({},),
 ) -> Callable[[Callable[..., Telling]], Any]:
     """Make the decorated story one that plays this row."""
@@ -111,7 +114,7 @@ def also(
         for parameters in each:
             given = ",".join(str(value) for value in parameters.values())
             name = f"{id} {tell.__name__}" + (f"[{given}]" if given else "")
-            PATHS[id].stories.append(Story(id, name, tell, parameters, fewest, most, at_once, state, scene))
+            PATHS[id].stories.append(Story(id, name, tell, parameters, fewest, most, at_once, state, scene, early))
         return tell
 
     return register

@@ -190,7 +190,7 @@ def plan(stories: Sequence[Story]) -> Iterator[tuple[Scene, list[Story]]]:
     if unknown:
         raise ValueError(f"there is no scene {', '.join(sorted(unknown))}")
     for name, found in SCENES.items():
-        of_scene = [story for story in stories if story.scene == name]
+        of_scene = sorted((story for story in stories if story.scene == name), key=lambda story: not story.early)
         if of_scene:
             yield found, of_scene
 

@@ -176,6 +176,7 @@ def retried_and_cleared(stage: SystemStage, way: str) -> Telling:
     happens="One job runs after the clear, and the task delivers it: the same or, after a cancel, a new one.",
     state="success",
     starts=(1, 2),
+    early=True,
 )
 def retries_lowered(stage: SystemStage) -> Telling:
     file = Path(stage.airflow.home) / "dags" / "lowered.py"
@@ -185,6 +186,7 @@ def retries_lowered(stage: SystemStage) -> Telling:
     old = yield from stage.begun(run, "deferred")
     before = run.task()["max_tries"]
     file.write_text(LOWERED.format(retries=1))
+    stage.airflow.api("PUT", f"/parseDagFile/{stage.airflow.api('GET', f'/dags/{run.dag_id}')['file_token']}")
     known = f"/dags/{run.dag_id}/tasks/job"
     yield Until("the DAG to be read again", lambda: stage.airflow.api("GET", known)["retries"] == 1)
     stage.ends(old)

@@ -327,6 +327,7 @@ def lose_node(run: Any) -> None:
     happens="Airflow notices after its heartbeat timeout. The next try goes on with the job; without one, "
     "`cleanup` ends it.",
     state="success",
+    early=True,
 )
 def node_lost(stage: SystemStage) -> Telling:
     stage.hold()
@@ -336,7 +337,7 @@ def node_lost(stage: SystemStage) -> Telling:
     yield from same_job_goes_on(stage, run, job)
 
 
-@also("S10", state="failed")
+@also("S10", state="failed", early=True)
 def node_lost_on_the_last_try(stage: SystemStage) -> Telling:
     stage.hold()
     run = stage.start("firecrawl", way="sync")
@@ -353,6 +354,7 @@ def node_lost_on_the_last_try(stage: SystemStage) -> Telling:
     happens="After the heartbeat timeout the next try goes on with the job; the old process leaves it alone. "
     "Without a next try, `cleanup` ends it.",
     state="success",
+    early=True,
 )
 def supervisor_lost(stage: SystemStage) -> Telling:
     stage.hold()
@@ -366,7 +368,7 @@ def supervisor_lost(stage: SystemStage) -> Telling:
     assert stage.deletes() == []
 
 
-@also("S11", state="failed")
+@also("S11", state="failed", early=True)
 def supervisor_lost_on_the_last_try(stage: SystemStage) -> Telling:
     stage.hold()
     run = stage.start("firecrawl", way="sync")

@@ -52,7 +52,7 @@ def test_the_page_tells_the_same_paths(paths):
 
 
 def verdict(path: str, **found) -> Verdict:
-    story = Story(path, f"{path} told", lambda: None, {}, 1, 1, 1, "failed", "calm")
+    story = Story(path, f"{path} told", lambda: None, {}, 1, 1, 1, "failed", "calm", False)
     return Verdict(story, starts=1, state="failed", **found)
 
 
