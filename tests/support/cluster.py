@@ -201,6 +201,16 @@ class AirflowCluster:
             self.stop(component)
         self.start(component)
 
+    def kill_database(self) -> None:
+        """Let PostgreSQL crash."""
+        assert self._postgres is not None, "SQLite has no process"
+        self._postgres.kill()
+
+    def start_database(self) -> None:
+        """Start PostgreSQL after a crash."""
+        assert self._postgres is not None
+        self._postgres.start()
+
     # -- what a user does ------------------------------------------------------------------------------------------
 
     def add_dags(self, paths: Iterable[Path]) -> None:

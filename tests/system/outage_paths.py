@@ -144,7 +144,7 @@ def a_hundred(stage: SystemStage) -> Telling:
     yield Until("the old jobs to be over", lambda: len(stage.running()) == HUNDRED, FAST)
     new = stage.running()
     assert not {job["id"] for job in old} & {job["id"] for job in new}, "the new tries' jobs were cancelled"
-    yield Until("no old trigger to be left", lambda: triggers_of(run) == HUNDRED)
+    yield Until("the old triggers to be gone", lambda: stray_triggers(stage.airflow) == 0)
     yield stage.cue("triggerers stopped")
     for job in new:
         stage.ends(job)
@@ -162,10 +162,10 @@ def all_are(run: Run, state: str) -> Until:
     return Until(f"all tasks to be {state}", lambda: run.airflow.sql(query) == wanted, 300)
 
 
-def triggers_of(run: Run) -> int:
-    where = f"""encrypted_kwargs IS NOT NULL AND id IN (
-        SELECT trigger_id FROM task_instance WHERE dag_id = '{run.dag_id}' AND run_id = '{run.run_id}')"""
-    return int(run.airflow.sql(f"SELECT count(*) FROM trigger WHERE {where}")[0][0])
+def stray_triggers(airflow: AirflowCluster) -> int:
+    """Count the triggers that nobody waits for."""
+    attached = "SELECT 1 FROM task_instance WHERE trigger_id = trigger.id"
+    return int(airflow.sql(f"SELECT count(*) FROM trigger WHERE NOT EXISTS ({attached})")[0][0])
 
 
 @path(
@@ -238,11 +238,11 @@ def deadline_without_a_triggerer(stage: SystemStage) -> Telling:
 def deferral_timeout_without_a_triggerer(stage: SystemStage) -> Telling:
     stage.hold()
     yield stage.cue("about to stop")
-    run = stage.start("firecrawl", way="deferred_cut")
+    run = stage.start("firecrawl", way="deferred_cut_later")
     job = yield from stage.begun(run, "deferred")
-    yield stage.cue("triggerers stopped")
-    assert run.task()["state"] == "deferred", "the triggerers were there long enough"
     stage.ends(job)
+    yield stage.cue("triggerers stopped")
+    assert run.task()["state"] == "deferred", "it took too long to stop the triggerers"
     yield run.becomes("failed")
     yield from stage.over(run, "failed")
 
@@ -373,3 +373,63 @@ def marked_after_the_deferral_timeout(stage: SystemStage) -> Telling:
     run.mark("failed")
     yield trigger_gone(run)
     yield run.becomes("failed")
+
+
+# -- the API server is killed; the scene is S13's --------------------------------------------------------------------
+
+
+@path(
+    "D24",
+    mode="deferred",
+    what="the API server is down",
+    happens="Nothing happens to the job: the triggerer does not need it.",
+    state="success",
+    scene="API server killed",
+    each=BOTH,
+)
+def api_server_down(stage: SystemStage, service: str) -> Telling:
+    stage.hold()
+    run = stage.start(service, way="deferred")
+    job = yield from stage.begun(run, "deferred")
+    yield stage.cue("API server killed")
+    yield stage.polled(job["id"], 5)
+    yield stage.cue("API server started")
+    yield from goes_on(stage, run, job)
+
+
+# -- PostgreSQL is killed --------------------------------------------------------------------------------------------
+
+USERS_OF_DATABASE = {"scheduler", "dag-processor", *TRIGGERERS}
+
+
+def kill_database(airflow: AirflowCluster, stages: Stages) -> None:
+    airflow.kill_database()
+    wait_until(lambda: not USERS_OF_DATABASE & set(airflow.pids), 90, "Airflow's components to end")
+
+
+def start_database(airflow: AirflowCluster, stages: Stages) -> None:
+    airflow.start_database()
+    for name in airflow.names:
+        if name not in airflow.pids:
+            airflow.start(name)
+
+
+scene("database killed", ("database killed", kill_database), ("database started", start_database))
+
+
+@path(
+    "D20",
+    mode="deferred",
+    what="Airflow's database is killed; scheduler, DAG processor and triggerers end, and are started again",
+    happens="The job runs on, and is watched again.",
+    state="success",
+    scene="database killed",
+    each=BOTH,
+)
+def database_down(stage: SystemStage, service: str) -> Telling:
+    stage.hold()
+    run = stage.start(service, way="deferred")
+    job = yield from stage.begun(run, "deferred")
+    yield stage.cue("database started")
+    yield stage.polled(job["id"], 1, 60)
+    yield from goes_on(stage, run, job)

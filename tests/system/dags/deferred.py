@@ -29,7 +29,7 @@ def dag(dag_id: str, **arguments) -> DAG:
 for name, arguments in {
     "deferred_cut": {"cut_after": 12},
     "deferred_cut_retry": {"cut_after": 12, "retries": 1},
-    "deferred_cut_later": {"cut_after": 40},
+    "deferred_cut_later": {"cut_after": 30},
     "deferred_breaks": {"breaks": conf("breaks")},
     "deferred_breaks_retry": {"breaks": conf("breaks"), "retries": 1},
 }.items():
