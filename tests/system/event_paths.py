@@ -6,11 +6,13 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tests.airflow.stories import WAITING, Run, Telling, Until, process_gone, trigger_gone
 from tests.system.gap_paths import deferring
 from tests.system.moves import frozen_in_gap, gone, send
 from tests.system.paths import also, path
-from tests.system.scenes import scene
+from tests.system.scenes import scene, stop_scheduler
 from tests.system.stage import BOTH, SystemStage
 
 DELIVERY = {"mode": "delivery"}
@@ -18,7 +20,7 @@ EACH_WAY = [{**service, "way": way} for service in BOTH for way in WAITING]
 
 scene(
     "scheduler stalls",
-    ("scheduler stalls", lambda airflow, stages: os.kill(airflow.pids["scheduler"], signal.SIGSTOP)),
+    ("scheduler stalls", stop_scheduler),
     ("scheduler goes on", lambda airflow, stages: os.kill(airflow.pids["scheduler"], signal.SIGCONT)),
 )
 
@@ -122,10 +124,12 @@ def marked_failed(stage: SystemStage, service: str) -> Telling:
 def ends_too_soon(stage: SystemStage, way: str) -> Telling:
     run = deferring(stage, way)
     job, pid = yield from frozen_in_gap(stage, run)
+    worker = psutil.Process(pid).parent()
     yield stage.cue("scheduler stalls")
     os.kill(pid, signal.SIGCONT)
     yield run.becomes("deferred")
     yield gone(pid)
+    yield Until("the worker to have reported the end of the process", lambda: "<idle>" in " ".join(worker.cmdline()))
     stage.finish(job["id"])
     yield run.becomes("scheduled")
     yield stage.cue("scheduler goes on")

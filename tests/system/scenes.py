@@ -22,12 +22,17 @@ A scene is defined in any module that holds stories:
 After its last story, a scene starts what is not running and runs `remote-jobs cleanup` once; then all are judged.
 """
 
+import datetime as dt
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from tests.airflow.stories import Playing
 from tests.support.cluster import AirflowCluster
+from tests.support.waiting import wait_until
 from tests.system.paths import Story
 from tests.system.stage import Cue, SystemStage
 
@@ -101,7 +106,8 @@ class Director:
         finally:
             for stage in self._stages.values():
                 stage.end_runs()
-                stage.close()
+            with ThreadPoolExecutor(8) as closing:  # a sandbox takes a second to close
+                list(closing.map(SystemStage.close, self._stages.values()))
         return list(verdicts.values())
 
     def _perform(self, stories: Sequence[Story], verdicts: dict[str, Verdict]) -> None:
@@ -182,6 +188,28 @@ class Director:
                 verdict.problems.append(f"had to run on, and does not: {lost}")
             if not verdict.ok and not verdict.problems:
                 verdict.problems.append(_explained(stage))
+
+
+def stop_scheduler(airflow: AirflowCluster, stages: Sequence[SystemStage] = ()) -> None:
+    """SIGSTOP to the scheduler, at a moment in which it holds no lock in the database: others must be able to work."""
+    scheduler = airflow.pids["scheduler"]
+    held = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND state_change < now() - %s"
+
+    def stopped() -> bool:
+        os.kill(scheduler, signal.SIGSTOP)
+        time.sleep(0.5)
+        if airflow.sql(held, (dt.timedelta(seconds=0.3),))[0][0] == 0:
+            return True
+        os.kill(scheduler, signal.SIGCONT)
+        return False
+
+    wait_until(stopped, 60, "the scheduler to hold no lock", interval=0.17)
+
+
+def kill_scheduler(airflow: AirflowCluster, stages: Sequence[SystemStage] = ()) -> None:
+    """SIGKILL to the scheduler alone. Its workers hold its database connections open: hence between transactions."""
+    stop_scheduler(airflow)
+    airflow.kill("scheduler")
 
 
 def plan(stories: Sequence[Story]) -> Iterator[tuple[Scene, list[Story]]]:

@@ -10,7 +10,7 @@ from tests.airflow.stories import Telling, Until, process_gone
 from tests.support.cluster import kill_all
 from tests.system.moves import gone, replaced, same_job_goes_on, send, signalled
 from tests.system.paths import also, path
-from tests.system.scenes import scene
+from tests.system.scenes import kill_scheduler, scene
 from tests.system.stage import BOTH, SystemStage
 
 SYNC = {"mode": "sync"}
@@ -383,7 +383,7 @@ def supervisor_lost_on_the_last_try(stage: SystemStage) -> Telling:
 
 scene(
     "scheduler killed",
-    ("scheduler killed", lambda airflow, stages: airflow.kill("scheduler")),
+    ("scheduler killed", kill_scheduler),
     ("scheduler started", lambda airflow, stages: airflow.start("scheduler")),
 )
 
