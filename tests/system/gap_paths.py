@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.airflow.stories import Run, Telling, Until
-from tests.system.moves import first_look, frozen_in_gap, gone, replaced, same_job_goes_on, send
+from tests.system.moves import first_look, frozen_in_gap, gone, other_process, replaced, same_job_goes_on, send
 from tests.system.paths import also, path
 from tests.system.stage import SystemStage
 
@@ -172,6 +172,7 @@ def api_server_down(stage: SystemStage) -> Telling:
     os.kill(pid, signal.SIGCONT)
     yield gone(pid, 150)
     yield stage.cue("API server started")
+    yield other_process(run, pid)
     yield from same_job_goes_on(stage, run, job, number=None, state="deferred")
 
 

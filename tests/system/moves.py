@@ -11,18 +11,38 @@ from tests.airflow.stories import Run, Telling, Until, alive, process_gone
 from tests.system.stage import FAST, SystemStage
 
 
+def named(run: Run, map_index: int = -1) -> Any:
+    """Return the id of the job that the current try has named; None before it has."""
+    path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/job/xcomEntries/job_id"
+    params = {"map_index": map_index, "deserialize": False, "stringify": False}
+    answer = run.airflow.api_raw("GET", path, params=params)
+    return answer.json()["value"] if answer.ok else None
+
+
+def other_process(run: Run, pid: int) -> Until:
+    """Wait until another process than this has the task, or had it and has deferred it."""
+
+    def check() -> bool:
+        task = run.task()
+        return task["state"] in {"running", "deferred"} and task["pid"] not in {None, pid}
+
+    return Until(f"another process than {pid}", check)
+
+
 def same_job_goes_on(
     stage: SystemStage, run: Run, job: dict[str, Any], number: int | None = 2, state: str | None = None
 ) -> Telling:
     """Check that another try takes the job up; let it succeed.
 
-    :param number: the try that is expected; None: any
+    :param number: the try that is expected; None: it has begun already
     :param state: in which the try waits, if it is known
     """
     if number is not None:
         yield run.try_begins(number, states=[state] if state else ("running", "deferred"))
-    yield Until("the job to be named again", lambda: run.xcom_keys() >= {"job_id"})
-    assert run.xcom("job_id") == job["id"], "the next try has another job"
+    elif state is not None:
+        yield run.becomes(state)
+    name = yield Until("the job to be named again", lambda: named(run))
+    assert name == job["id"], "the next try has another job"
     if state == "deferred":
         yield process_gone(run)
     yield stage.polled(job["id"], 2)
@@ -38,7 +58,7 @@ def replaced(stage: SystemStage, run: Run, old: dict[str, Any]) -> Telling:
     jobs = yield stage.jobs_started(2)
     new = next(job for job in jobs if job["id"] != old["id"])
     yield stage.cancelled(old)
-    yield Until("the new job to be named", lambda: run.xcom_keys() >= {"job_id"} and run.xcom("job_id") == new["id"])
+    yield Until("the new job to be named", lambda: named(run) == new["id"])
     state = yield run.becomes(("running", "deferred"))
     if state["state"] == "deferred":
         yield process_gone(run)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.airflow.stories import FIRECRAWL_KEY, Run, Telling, Until, alive
-from tests.system.moves import replaced, same_job_goes_on, send
+from tests.system.moves import named, replaced, same_job_goes_on, send
 from tests.system.paths import also, path, shared
 from tests.system.stage import BOTH, SystemStage
 
@@ -161,8 +161,8 @@ def retried_and_cleared(stage: SystemStage, way: str) -> Telling:
     yield Until("the first look", lambda: stage.looks(old["id"]) >= 1)
     send(run, signal.SIGKILL)
     yield run.try_begins(2, "running" if way == "sync_retry" else "deferred")
-    yield Until("the id", lambda: run.xcom_keys() >= {"job_id"})
-    assert run.xcom("job_id") == old["id"], "the retry has another job"
+    name = yield Until("the id", lambda: named(run))
+    assert name == old["id"], "the retry has another job"
     yield stage.polled(old["id"], 3)
     stage.ends(old)
     run.clear("job")
@@ -193,8 +193,7 @@ def retries_lowered(stage: SystemStage) -> Telling:
     run.clear("job")
     yield run.try_begins(2, "deferred")
     assert run.task()["max_tries"] == before, "Airflow's count has changed: that is another path"
-    yield Until("the id", lambda: run.xcom_keys() >= {"job_id"})
-    job_id = run.xcom("job_id")
+    job_id = yield Until("the id", lambda: named(run))
     yield stage.polled(job_id, 4)
     assert [job["id"] for job in stage.running()] == [job_id]
     stage.finish(job_id)

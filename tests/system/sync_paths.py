@@ -8,7 +8,7 @@ import psutil
 
 from tests.airflow.stories import Telling, Until, process_gone
 from tests.support.cluster import kill_all
-from tests.system.moves import gone, replaced, same_job_goes_on, send, signalled
+from tests.system.moves import gone, named, other_process, replaced, same_job_goes_on, send, signalled
 from tests.system.paths import also, path
 from tests.system.scenes import kill_scheduler, scene
 from tests.system.stage import BOTH, SystemStage
@@ -403,7 +403,7 @@ def scheduler_restarts(stage: SystemStage, way: str) -> Telling:
     job = yield from stage.begun(run, "running")
     old = run.task()["pid"]
     yield stage.cue("scheduler started")
-    yield Until("another process to have it", lambda: run.task()["state"] == "running" and run.task()["pid"] != old)
+    yield other_process(run, old)
     yield gone(old, 60)
     yield from same_job_goes_on(stage, run, job, number=None)
 
@@ -437,7 +437,7 @@ def api_server_down(stage: SystemStage) -> Telling:
     yield stage.cue("API server killed")
     yield gone(pid, 120)
     yield stage.cue("API server started")
-    yield Until("another try", lambda: run.task()["state"] == "running" and run.task()["pid"] not in {None, pid})
+    yield other_process(run, pid)
     yield from same_job_goes_on(stage, run, job, number=None)
 
 
@@ -502,7 +502,7 @@ def killed_inside_a_call(stage: SystemStage, way: str) -> Telling:
     stage.hold()
     run = stage.start("firecrawl", way=way)
     (job,) = yield stage.jobs_started(1)
-    yield Until("the id", lambda: "job_id" in run.xcom_keys())
+    yield Until("the id", lambda: named(run))
     stage.ends(job)
     run.mark("failed")
     yield from stage.over(run, "failed")
