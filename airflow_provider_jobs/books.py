@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -55,11 +56,14 @@ class Books:
         self._folder = folder
         self.problems: list[str] = []
 
-    def read(self, *, dag_id: str | None = None) -> Iterator[Record]:
-        """Yield every start on record; what cannot be read is named in :attr:`problems` afterwards."""
+    def read(self, *, dag_id: str | None = None, open_only: bool = False) -> Iterator[Record]:
+        """Yield every start on record; what cannot be read is named in :attr:`problems` afterwards.
+
+        :param open_only: leave out tasks of whose starts all are closed.
+        """
         self.problems.clear()
-        in_state, unreadable = self._read_state(dag_id)
-        in_folder = self._read_folder(dag_id)
+        in_state, unreadable = self._read_state(dag_id, open_only)
+        in_folder = self._read_folder(dag_id, open_only)
         backend = custom_state_backend() if self._database is not None else ""
         if (backend or unreadable) and self._folder is None:
             self.problems.append(
@@ -67,6 +71,10 @@ class Books:
                 f"cannot be read from here: set [{SECTION}] ledger_path, so that starts are recorded in a folder too"
             )
         strays = {_key(record): record for record in self._read_triggers(dag_id)}
+        # What is closed may be the very thing to know of a trigger that nobody waits for any more.
+        for owner in {record.owner for record in strays.values()}:
+            in_state |= self._read_state(dag_id, False, owner)[0]
+            in_folder |= self._read_folder(dag_id, False, owner)
         for owner in dict.fromkeys([*in_state, *in_folder]):
             records = in_folder.get(owner, []), in_state.get(owner, [])
             for record in self._records(owner, *records, in_folder=owner in in_folder):
@@ -74,6 +82,10 @@ class Books:
                 yield dataclasses.replace(record, is_stray=stray is not None)
         # Of a deleted run, nothing but the trigger is left.
         yield from strays.values()
+
+    def some_owners(self, number: int) -> list[Owner]:
+        """Return some owners in the ledger folder, also such of whom all is closed."""
+        return [] if self._folder is None else [owner for owner, _ in self._folder.owners(sample=number)]
 
     def close(self, record: Record, why: Closed) -> None:
         """Write down that nobody has to see to a job any more.
@@ -88,22 +100,29 @@ class Books:
 
     # --- reading ----------------------------------------------------------------------------------------------
 
-    def _read_state(self, dag_id: str | None) -> tuple[dict[Owner, list[dict[str, Any]]], bool]:
+    def _read_state(
+        self, dag_id: str | None, open_only: bool, owner: Owner | None = None
+    ) -> tuple[dict[Owner, list[dict[str, Any]]], bool]:
         found: dict[Owner, list[dict[str, Any]]] = {}
         unreadable = False
         if self._database is not None:
-            for owner, value in self._database.records(KEY, dag_id=dag_id):
+            sieve = "closed" if open_only else None
+            for found_owner, value in self._database.records(KEY, dag_id=dag_id, owner=owner, without=sieve):
                 if isinstance(value, list):
-                    found[owner] = value
+                    found[found_owner] = value
                 else:
                     unreadable = True
         return found, unreadable
 
-    def _read_folder(self, dag_id: str | None) -> dict[Owner, list[dict[str, Any]]]:
+    def _read_folder(
+        self, dag_id: str | None, open_only: bool, owner: Owner | None = None
+    ) -> dict[Owner, list[dict[str, Any]]]:
         if self._folder is None:
             return {}
         try:
-            return dict(self._folder.owners(dag_id=dag_id))
+            if owner is not None:
+                return {owner: found} if (found := self._folder.load(owner)) else {}
+            return dict(self._folder.owners(dag_id=dag_id, open_only=open_only))
         except LedgerError as error:
             self.problems.append(str(error))
             return {}
@@ -131,6 +150,10 @@ class Books:
 def _of_trigger(arguments: Mapping[str, Any]) -> Record | None:
     if not arguments.get("owner") or not arguments.get("cancel_on_kill", True):
         return None
+    deadline = arguments.get("deadline")
+    if not arguments.get("cancel_at_deadline", True) and deadline is not None and deadline < time.time():
+        # A sensor's: perhaps nobody killed it, but Airflow ended its wait, and then the job goes on.
+        return None
     job = StartedJob.from_dict(arguments["job"])
     entry = Entry(
         seq=0,
@@ -155,9 +178,13 @@ def _with_closed(entries: Any, closed: Mapping[str, Any]) -> Any:
     if not isinstance(entries, list):
         return entries
     return [
-        {**entry, "closed": closed["closed"]} if entry["seq"] == closed["seq"] and not entry.get("closed") else entry
+        {**entry, "closed": closed["closed"]} if entry["seq"] == closed["seq"] and _may_close(entry) else entry
         for entry in entries
     ]
+
+
+def _may_close(entry: Mapping[str, Any]) -> bool:
+    return not entry.get("closed") or not Closed(entry["closed"]).is_final
 
 
 def all_books() -> tuple[Books, AirflowDatabase]:

@@ -20,6 +20,8 @@ from airflow_provider_jobs.jobs.orphans import OLDER_THAN, Judgement, judge
 log = logging.getLogger(__name__)
 
 AT_ONCE = 8
+EVIDENCE = 200
+"""Tasks of the folder that are asked about, when none with an open entry is known."""
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between the attempts of a cancel; the next clean-up comes soon enough."""
 
@@ -95,13 +97,21 @@ class Report:
         return not (self.failed or self.problems or self.refused)
 
 
-def find(books: Books, airflow: Airflow, *, ages: Ages | None = None, dag_id: str | None = None) -> list[Finding]:
+def find(
+    books: Books,
+    airflow: Airflow,
+    *,
+    ages: Ages | None = None,
+    dag_id: str | None = None,
+    open_only: bool = False,
+) -> list[Finding]:
     """Judge every start on record.
 
     :param ages: younger jobs are nobody's orphans yet. Default two minutes.
+    :param open_only: leave out tasks of whose starts all are closed.
     :raises Exception: Airflow cannot be asked.
     """
-    records = list(books.read(dag_id=dag_id))
+    records = list(books.read(dag_id=dag_id, open_only=open_only))
     views = airflow.views({record.owner for record in records})
     now = time.time()
     return [
@@ -129,14 +139,14 @@ def clean_up(
     """
     began = time.monotonic()
     ages = ages or Ages()
-    findings = find(books, airflow, ages=ages)
+    findings = find(books, airflow, ages=ages, open_only=True)
     report = Report(problems=list(books.problems))
     report.unanswered = [
         f for f in findings if f.record.job is None and f.record.entry.is_open and f.judgement.owner_is_over
     ]
     orphans = _merged([finding for finding in findings if finding.judgement.orphan], findings)
     if not force and orphans:
-        report.refused = _wrong_airflow(findings)
+        report.refused = _wrong_airflow(findings, books, airflow)
     if report.refused:
         return report
     if dry_run:
@@ -205,10 +215,13 @@ def _judge(record: Record, view: OwnerView, now: float, ages: Ages) -> Judgement
     )
 
 
-def _wrong_airflow(findings: list[Finding]) -> str | None:
+def _wrong_airflow(findings: list[Finding], books: Books, airflow: Airflow) -> str | None:
     """Return why nothing must be done: all owners in the folder are unknown, so this may not be their Airflow."""
     shared = [finding for finding in findings if finding.record.in_folder]
     if len(shared) < 2 or any(finding.owner_exists for finding in shared):
+        return None
+    # All that is open may belong to deleted runs; one other task that is known shows that this is their Airflow.
+    if any(view.exists for view in airflow.views(books.some_owners(EVIDENCE)).values()):
         return None
     return (
         f"Airflow knows none of the tasks of the {len(shared)} entries in the ledger folder: this looks like another "

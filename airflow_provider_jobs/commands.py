@@ -50,7 +50,7 @@ def list_jobs(args: Any) -> int:
     books, airflow = all_books()
     findings = [
         finding
-        for finding in find(books, airflow, ages=Ages(0, 0), dag_id=args.dag_id)
+        for finding in find(books, airflow, ages=Ages(0, 0), dag_id=args.dag_id, open_only=not args.all)
         if (args.all or finding.record.entry.is_open) and args.conn_id in {None, finding.record.entry.conn_id}
     ]
     if args.service_state:

@@ -192,17 +192,28 @@ class AirflowDatabase:
                     states[owner] = None if state is None else str(getattr(state, "value", state))
         return {owner: OwnerView(exists=owner in states, state=states.get(owner)) for owner in owners}
 
-    def records(self, key: str, *, dag_id: str | None = None) -> Iterator[tuple[Owner, Any]]:
-        """Yield every owner's value under a key of the task state store. A custom backend's is a mere reference."""
+    def records(
+        self, key: str, *, dag_id: str | None = None, owner: Owner | None = None, without: str | None = None
+    ) -> Iterator[tuple[Owner, Any]]:
+        """Yield every owner's value under a key of the task state store. A custom backend's is a mere reference.
+
+        :param without: leave out lists in which no member's value under this name is null.
+        """
         import json
 
         from airflow.models.task_state_store import TaskStateStoreModel as Row
         from airflow.utils.session import create_session
-        from sqlalchemy import select
+        from sqlalchemy import or_, select
 
         query = select(Row.dag_id, Row.run_id, Row.task_id, Row.map_index, Row.value).where(Row.key == key)
         if dag_id is not None:
             query = query.where(Row.dag_id == dag_id)
+        if owner is not None:
+            query = query.where(*_of(Row, owner))
+        if without is not None:
+            # A coarse sieve, since most rows are of no interest: a text that merely looks like it does no harm.
+            is_null = [Row.value.contains(f'"{without}":{space}null', autoescape=True) for space in ("", " ")]
+            query = query.where(or_(*is_null, Row.value.not_like("[%")))
         with create_session() as session:
             rows = session.execute(query.order_by(Row.id)).all()
         for found_dag, run_id, task_id, map_index, value in rows:
@@ -220,17 +231,7 @@ class AirflowDatabase:
         from sqlalchemy import select
 
         with create_session() as session:
-            row = session.scalars(
-                select(Row)
-                .where(
-                    Row.key == key,
-                    Row.dag_id == owner.dag_id,
-                    Row.run_id == owner.run_id,
-                    Row.task_id == owner.task_id,
-                    Row.map_index == owner.map_index,
-                )
-                .with_for_update()
-            ).one_or_none()
+            row = session.scalars(select(Row).where(Row.key == key, *_of(Row, owner)).with_for_update()).one_or_none()
             if row is not None:
                 row.value = json.dumps(change(json.loads(row.value)))
 
@@ -247,6 +248,10 @@ class AirflowDatabase:
         with create_session() as session:
             rows = session.scalars(select(Trigger).where(Trigger.classpath == classpath, Trigger.id.not_in(waiting)))
             return [dict(row.kwargs) for row in rows]
+
+
+def _of(row: Any, owner: Owner) -> list[Any]:
+    return [getattr(row, name) == value for name, value in owner.to_dict().items()]
 
 
 def _chunks(values: list[Any], size: int) -> Iterable[list[Any]]:

@@ -45,7 +45,8 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": name, "external-doc-url": url, "tags": ["service"]}
             for name, url in zip(_SERVICES, ("https://docs.firecrawl.dev", "https://docs.datafiniti.co"), strict=True)
         ],
-        **{kind: [_modules(kind, name) for name in _SERVICES] for kind in ("hooks", "operators", "sensors")},
+        **{kind: [_modules(kind, name) for name in _SERVICES] for kind in ("hooks", "sensors")},
+        "operators": [_modules("operators", name, "airflow_provider_jobs.operators.cleanup") for name in _SERVICES],
         "triggers": [
             {"integration-name": name, "python-modules": ["airflow_provider_jobs.triggers.job"]} for name in _SERVICES
         ],
@@ -91,8 +92,9 @@ def _config() -> dict[str, Any]:
     }
 
 
-def _modules(kind: str, service: str) -> dict[str, Any]:
-    return {"integration-name": service, "python-modules": [f"airflow_provider_jobs.{kind}.{service.casefold()}"]}
+def _modules(kind: str, service: str, *others: str) -> dict[str, Any]:
+    own = f"airflow_provider_jobs.{kind}.{service.casefold()}"
+    return {"integration-name": service, "python-modules": [own, *others]}
 
 
 def _rate(default: int) -> dict[str, Any]:

@@ -91,7 +91,9 @@ def merged(*records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _known(entry: Mapping[str, Any]) -> int:
-    return 2 if entry.get("closed") else 1 if entry.get("job") else 0
+    if entry.get("closed"):
+        return 3 if Closed(entry["closed"]).is_final else 2
+    return 1 if entry.get("job") else 0
 
 
 class Ledger:

@@ -6,6 +6,7 @@ It outlives the deletion of a run, and can be read without Airflow's database. S
 from __future__ import annotations
 
 import hashlib
+import random
 import re
 import uuid
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from airflow.sdk import ObjectStoragePath, conf
 
 from airflow_provider_jobs.compat import Owner
 from airflow_provider_jobs.exceptions import LedgerError, LedgerSettingsError
+from airflow_provider_jobs.jobs.history import Closed
 
 SECTION = "airflow_provider_jobs"
 """The section of Airflow's configuration."""
@@ -81,7 +83,7 @@ class LedgerFolder:
         :raises LedgerError: it cannot be written.
         """
         if entry.get("closed"):
-            event = f"3-{entry['closed']}"
+            event = f"{4 if Closed(entry['closed']).is_final else 3}-{entry['closed']}"
         else:
             event = "2-started" if entry.get("job") else "1-intent"
         place = self._folder_of(owner) / f"{entry['seq']:06d}.{event}.json"
@@ -96,9 +98,13 @@ class LedgerFolder:
             else:
                 place.write_bytes(content)
 
-    def owners(self, *, dag_id: str | None = None) -> Iterator[tuple[Owner, list[dict[str, Any]]]]:
+    def owners(
+        self, *, dag_id: str | None = None, open_only: bool = False, sample: int | None = None
+    ) -> Iterator[tuple[Owner, list[dict[str, Any]]]]:
         """Yield every owner with its entries, oldest first.
 
+        :param open_only: leave out owners of whom all is closed; their objects are not even read.
+        :param sample: so many owners, taken at random.
         :raises LedgerError: something cannot be read.
         """
         root = self._root / _name(dag_id) if dag_id is not None else self._root
@@ -110,9 +116,14 @@ class LedgerFolder:
         for place in places:
             parent, _, name = place.rpartition("/")
             folders.setdefault(parent, []).append(name)
-        for parent, names in folders.items():
+        parents = list(folders) if sample is None else random.sample(list(folders), min(sample, len(folders)))
+        for parent in parents:
+            names = folders[parent]
+            events = _last_events(names).values()
+            if open_only and all(_EVENT.fullmatch(name)[2] >= "3" for name in events):  # type: ignore[index]
+                continue
             with self._told("read"):
-                read = [self._read(self._at(f"{parent}/{name}")) for name in _last_events(names).values()]
+                read = [self._read(self._at(f"{parent}/{name}")) for name in events]
             if read:
                 yield read[0][0], [entry for _, entry in read]
 

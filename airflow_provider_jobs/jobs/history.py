@@ -31,6 +31,11 @@ class Closed(StrEnum):
     SUPERSEDED = "superseded"
     UNKNOWN = "unknown"
 
+    @property
+    def is_final(self) -> bool:
+        """Whether the job surely is over; of a job that was given away or left, that can be learned later."""
+        return self not in {Closed.HANDED_OVER, Closed.LEFT, Closed.UNKNOWN}
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

@@ -54,10 +54,10 @@ def judge(
     told = "its run or task was deleted" if not exists else f"its task is {state or 'cleared, to run again'}"
     if entry.job is None:
         return Judgement(False, over, f"its start was never answered, so it has no id; {told}")
-    if over and entry.leave:
-        return Judgement(False, over, f"{told}; it is left running on purpose (cancel_on_kill=False)")
     if not over and is_newest:
         return Judgement(False, over, told)
+    if entry.leave:
+        return Judgement(False, over, f"{told}; it is left running on purpose (cancel_on_kill=False)")
     if now - entry.job.started_at < older_than:
         return Judgement(False, over, f"{told}; it is younger than {older_than:g} s")
     return Judgement(True, over, told if over else "a later job of the same task has taken its place")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -33,8 +32,6 @@ class RemoteJobsCleanupOperator(BaseOperator):
     :raises JobNotCancelledError: a job could not be ended.
     """
 
-    template_fields: Sequence[str] = ("older_than", "only_report", "force")
-
     def __init__(
         self,
         *,
@@ -44,7 +41,7 @@ class RemoteJobsCleanupOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.older_than = older_than
+        self.older_than = seconds(older_than, "older_than")
         self.only_report = only_report
         self.force = force
 
@@ -60,14 +57,17 @@ class RemoteJobsCleanupOperator(BaseOperator):
                 "a task can only clean up what is recorded in a folder: set [airflow_provider_jobs] ledger_path and "
                 "deployment, or run airflow remote-jobs cleanup instead"
             )
-        age = seconds(self.older_than, "older_than")
         report = clean_up(
-            Books(None, folder), AirflowOfTask(context), ages=Ages(age, age), force=self.force, dry_run=self.only_report
+            Books(None, folder),
+            AirflowOfTask(context),
+            ages=Ages(self.older_than, self.older_than),
+            force=self.force,
+            dry_run=self.only_report,
         )
         if report.refused:
             raise LedgerError(report.refused)
         done: dict[str, list[str]] = {}
-        for place in ("ended", "over", "spared", "failed", "unanswered"):
+        for place in ("ended", "over", "spared", "unanswered", "failed"):
             findings = getattr(report, place)
             done[place] = [str(finding) for finding in findings]
             for finding in findings:
@@ -76,6 +76,7 @@ class RemoteJobsCleanupOperator(BaseOperator):
             raise JobNotCancelledError(
                 f"{len(report.failed)} jobs could not be ended and may still run: {'; '.join(done['failed'][:5])}"
             )
+        del done["failed"]
         if report.problems:
             raise LedgerError("; ".join(report.problems))
         return done

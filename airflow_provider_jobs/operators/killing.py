@@ -26,6 +26,12 @@ _BEFORE_A_TRY = frozenset({"scheduled", "queued"})
 """States of a task whose next process has not begun: not this one's, which is running."""
 
 
+class _Watch:
+    """Whether a thread that stands by has done what it can; each has its own, since a task may see several jobs."""
+
+    is_over = False
+
+
 class Killer:
     """Knows the job that a running task owns, and ends it when it must be ended.
 
@@ -58,7 +64,7 @@ class Killer:
         self._wake: int | None = None
         self._interrupt: Any = None
         self._supervisor = supervisor_pid()
-        self._answered = False
+        self._watch = _Watch()
         self.killed = False
 
     @property
@@ -77,7 +83,8 @@ class Killer:
         _ = self._hook.credentials
         if self._cancels and self._wake is None:
             listen, self._wake = os.pipe()
-            threading.Thread(target=self._stand_by, args=(listen,), name="cancel-job", daemon=True).start()
+            self._watch = _Watch()
+            threading.Thread(target=self._stand_by, args=(listen, self._watch), name="cancel-job", daemon=True).start()
         self._heed_interrupts()
 
     def disarm(self) -> None:
@@ -132,32 +139,33 @@ class Killer:
     def kill(self) -> None:
         """Note the kill and have one DELETE sent. For the signal handler: no log, no lock, bounded in time."""
         self.killed = True
-        if self._job is None or self._wake is None or self._answered:
+        watch = self._watch
+        if self._job is None or self._wake is None or watch.is_over:
             return
         with contextlib.suppress(OSError):
             os.write(self._wake, b"!")
         end = time.monotonic() + HANDLER_TIME
-        while not self._answered and time.monotonic() < end:
+        while not watch.is_over and time.monotonic() < end:
             time.sleep(0.02)
 
-    def _stand_by(self, listen: int) -> None:
+    def _stand_by(self, listen: int, watch: _Watch) -> None:
         try:
             if os.read(listen, 1) and (job := self._job) is not None:
-                self._act(job)
+                self._act(job, watch)
         finally:
-            self._answered = True
+            watch.is_over = True
             os.close(listen)
 
-    def _act(self, job: StartedJob) -> None:
+    def _act(self, job: StartedJob, watch: _Watch) -> None:
         if self.waits_for_next_try():
             return
         try:
             self._hook.cancel_quickly(job.ref)
         except RemoteJobsError as error:
-            self._answered = True
+            watch.is_over = True
             self._log.error("The kill could not cancel %s: %s", job.ref, error)
         else:
-            self._answered = True
+            watch.is_over = True
             self._log.info("The task was killed: asked %s to cancel %s", self._hook.service.label, job.ref)
 
     def waits_for_next_try(self) -> bool:

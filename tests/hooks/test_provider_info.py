@@ -112,7 +112,7 @@ def test_every_module_that_is_named_exists() -> None:
     info = get_provider_info()
     entries = [entry for kind in ("hooks", "operators", "sensors", "triggers") for entry in info[kind]]
     modules = {module for entry in entries for module in entry["python-modules"]}
-    assert len(modules) == 7
+    assert len(modules) == 8
     for module in modules:
         importlib.import_module(module)
 

@@ -70,9 +70,9 @@ def test_nobody_can_end_what_has_no_id(is_newest: bool, exists: bool, state: str
     assert "no id" in found.reason
 
 
-@pytest.mark.parametrize("state", OVER)
-def test_what_the_user_wants_left_is_left(state: str) -> None:
+@pytest.mark.parametrize(("state", "is_newest"), [*((state, True) for state in OVER), ("running", False)])
+def test_what_the_user_wants_left_is_left(state: str, is_newest: bool) -> None:
     entry = dataclasses.replace(OPEN, leave=True)
-    found = judge(entry, is_newest=True, exists=True, state=state, now=OLD)
+    found = judge(entry, is_newest=is_newest, exists=True, state=state, now=OLD)
     assert not found.orphan
     assert "on purpose" in found.reason

@@ -77,7 +77,7 @@ def test_nothing_is_ever_rewritten(tmp_path: Path) -> None:
         assert len(now) == len(seen) + 1
         seen = now
     assert [place.name for place in sorted(seen)] == [
-        "000001.1-intent.json", "000001.2-started.json", "000001.3-delivered.json",
+        "000001.1-intent.json", "000001.2-started.json", "000001.4-delivered.json",
     ]  # fmt: skip
 
 
@@ -90,6 +90,17 @@ def test_two_who_close_the_same_start(path: str) -> None:
     other.save(OWNER, STARTED.to_dict())
     (entry,) = entries(one)
     assert entry.closed is not None
+
+
+def test_what_was_given_away_can_be_over_later(path: str) -> None:
+    """`remote-jobs cancel` ends jobs that were handed over or left; their entries are closed already."""
+    folder = LedgerFolder(path, "prod")
+    for first in (Closed.HANDED_OVER, Closed.LEFT):
+        ends = [dataclasses.replace(STARTED, closed=why) for why in (first, Closed.CANCELLED, first)]
+        for entry in ends:
+            folder.save(OWNER, entry.to_dict())
+        assert entries(folder) == [ends[1]]
+        assert merged([ends[0].to_dict()], [ends[1].to_dict()]) == [ends[1].to_dict()]
 
 
 def test_deployments_do_not_see_each_other(path: str) -> None:
@@ -196,3 +207,17 @@ def test_two_copies_of_a_record_make_one(ours: list[Entry], theirs: list[Entry])
     known = [entry for copy in (ours, theirs) for entry in copy[-1:]]
     best = max(known, key=[INTENT, STARTED, DELIVERED].index, default=None)
     assert merged(*copies) == ([best.to_dict()] if best else [])
+
+
+def test_what_is_closed_is_not_even_read(tmp_path: Path) -> None:
+    """A clean-up runs every few minutes, and nearly all of the folder is of no interest to it."""
+    folder = LedgerFolder(str(tmp_path), "prod")
+    other = dataclasses.replace(OWNER, map_index=8)
+    folder.save(OWNER, DELIVERED.to_dict())
+    folder.save(other, DELIVERED.to_dict())
+    folder.save(other, dataclasses.replace(INTENT, seq=2).to_dict())
+    (place,) = tmp_path.rglob("7/*.json")
+    place.write_bytes(b"unreadable")
+    ((owner, found),) = folder.owners(open_only=True)
+    assert owner == other
+    assert [entry["seq"] for entry in found] == [1, 2]
