@@ -6,6 +6,7 @@ from tests.airflow.stories import Run, Telling, Until, trigger_gone
 from tests.system.moves import replaced, same_job_goes_on
 from tests.system.paths import also, path
 from tests.system.stage import BOTH, FAST, SystemStage
+from tests.system.sync_paths import make_trouble
 
 
 def gone(run: Run) -> Until:
@@ -105,14 +106,7 @@ def run_cleared(stage: SystemStage) -> Telling:
 )
 def cancel_that_meets_trouble(stage: SystemStage, trouble: str) -> Telling:
     stage.hold()
-    if trouble == "ignored":
-        stage.control.settings(firecrawl={"cancel_ignored": 1})
-    elif trouble == "late":
-        stage.control.settings(firecrawl={"cancel_delay": 2})
-    elif trouble == "slow":
-        stage.control.fault("firecrawl", "slow", method="DELETE", seconds=6)
-    else:
-        stage.control.fault("firecrawl", trouble, method="DELETE", times=1)
+    make_trouble(stage, trouble)
     run = stage.start("firecrawl", way="deferred")
     job = yield from stage.begun(run, "deferred")
     stage.ends(job)

@@ -1,36 +1,21 @@
 """C: sensors wait for what something else has started, and leave it alone."""
 
-import json
 import signal
 import time
-import urllib.request
 
-from tests.airflow.stories import FIRECRAWL_KEY, Run, Telling, Until, process_gone, trigger_gone
+from tests.airflow.stories import Run, Telling, Until, process_gone, trigger_gone
 from tests.system.moves import send
 from tests.system.paths import also, path
 from tests.system.stage import BOTH, FAST, SystemStage
-from tests.system.triggerer_paths import survives_stalls, told_to_kill
+from tests.system.triggerer_paths import let_go, survives_stalls
 
 WAITS_AS = {"poke": "running", "reschedule": "up_for_reschedule", "deferred": "deferred"}
-
-
-def start_elsewhere(stage: SystemStage, service: str) -> str:
-    """Start a job without Airflow; return its id."""
-    if service == "firecrawl":
-        address, token, body = "/v1/batch/scrape", FIRECRAWL_KEY, {"urls": stage.pages(1, 2)}
-    else:
-        address, token = "/v4/businesses/search", "sandbox-token"
-        body = {"query": "country:US", "download": True, "format": "json", "num_records": 3}
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    request = urllib.request.Request(stage.sandbox.urls[service] + address, json.dumps(body).encode(), headers)
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as reply:
-        return str(json.loads(reply.read())["id"])
 
 
 def waiting(stage: SystemStage, service: str, way: str, looks: int = 1) -> Telling:
     """Start a job and a sensor that waits for it; answer both."""
     stage.hold()
-    job_id = start_elsewhere(stage, service)
+    job_id = stage.start_elsewhere(service)
     run = stage.run(f"{service}_sensor_{way}", job_id=job_id)
     state = WAITS_AS[way.partition("_")[0]]
     yield run.becomes(state)
@@ -62,7 +47,7 @@ def marked_failed(stage: SystemStage, service: str) -> Telling:
 
 
 def ended_by(stage: SystemStage, run: Run, job_id: str, act: object, state: str) -> Telling:
-    told = told_to_kill(run, 0)
+    told = let_go(run, time.time())
     act()
     yield run.becomes(state)
     yield told
@@ -94,7 +79,7 @@ def cleared(stage: SystemStage) -> Telling:
     job_id, run = yield from waiting(stage, "firecrawl", "deferred")
     run.clear("job")
     yield run.try_begins(2, "deferred")
-    yield told_to_kill(run, 0)
+    yield let_go(run, 0)
     yield process_gone(run)
     yield stage.polled(job_id, 3)
     assert stage.deletes() == [], "a sensor has cancelled"
@@ -218,7 +203,7 @@ def retried(stage: SystemStage, way: str) -> Telling:
     stage.hold()
     if way == "deferred":  # the process is there to be killed for as long as the first look takes
         stage.control.fault("firecrawl", "slow", method="GET", seconds=60)
-    job_id = start_elsewhere(stage, "firecrawl")
+    job_id = stage.start_elsewhere("firecrawl")
     run = stage.run(f"firecrawl_sensor_{way}_retried", job_id=job_id)
     yield Until("the first look", lambda: stage.looks(job_id) > 0)
     began = time.monotonic()

@@ -1,7 +1,10 @@
 """H: several triggerers, of which one stalls, blocks or dies."""
 
+import datetime as dt
+import json
 import os
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -102,13 +105,20 @@ scene(
 )
 
 
-def kills(run: Run) -> int:
-    """Return how often Airflow has told a triggerer to kill this task, in Airflow's own words."""
-    return run.log().count("invoking on_kill")
+def let_go(run: Run, since: float, how: str = "invoking on_kill") -> Until:
+    """Wait until a triggerer has let the task's trigger go, in Airflow's own words, after this moment.
+
+    A stale owner is told to kill, unless it sees first that the job is over: then its trigger just ends.
+    """
+
+    def check() -> bool:
+        lines = [json.loads(line) for line in run.log().splitlines() if how in line and line.startswith("{")]
+        return any(dt.datetime.fromisoformat(line["timestamp"]).timestamp() > since for line in lines)
+
+    return Until(f"a triggerer to say '{how}'", check)
 
 
-def told_to_kill(run: Run, before: int) -> Until:
-    return Until("a triggerer to be told to kill the task", lambda: kills(run) > before)
+ENDED = "trigger completed"
 
 
 # -- H1, H2, H5, H6 --------------------------------------------------------------------------------------------------
@@ -139,9 +149,9 @@ def survives_stalls(stage: SystemStage, run: Run, job_id: str) -> Telling:
     yield stage.polled(job_id, 2)
     yield stage.cue("triggerer stalls")
     yield stage.polled(job_id, 2)
-    before = kills(run)
+    since = time.time()
     yield stage.cue("triggerer wakes")
-    yield told_to_kill(run, before)
+    yield let_go(run, since)
     yield stage.polled(job_id, 3)
 
 
@@ -161,12 +171,14 @@ def blocked(stage: SystemStage, service: str) -> Telling:
     if service == BOTH[0]["service"]:
         blocker = stage.run("blocks_the_triggerer", go=str(go_file(stage.airflow)))
         yield blocker.becomes("deferred")
+    since = time.time()
     yield stage.cue("triggerer wakes")
-    before = kills(run)
+    yield let_go(run, since)
+    since = time.time()
     yield stage.cue("loop blocks")
     yield stage.polled(job["id"], 2)
     yield stage.cue("loop goes on")
-    yield told_to_kill(run, before)
+    yield let_go(run, since)
     yield stage.polled(job["id"], 3)
     yield from goes_on(stage, run, job)
 
@@ -185,11 +197,13 @@ def marked_after_a_take_over(stage: SystemStage) -> Telling:
     job = yield from stage.begun(run, "deferred")
     yield stage.cue("triggerer stalls")
     stage.ends(job)
+    since = time.time()
     run.mark("failed")
     yield from stage.over(run, "failed")
-    before = kills(run)
+    yield let_go(run, since, ENDED)
+    since = time.time()
     yield stage.cue("triggerer wakes")
-    yield told_to_kill(run, before)
+    yield let_go(run, since, ENDED)
 
 
 @also("H5", state="success", starts=2, scene="triggerers stall")
@@ -205,10 +219,10 @@ def cleared_after_a_take_over(stage: SystemStage) -> Telling:
     yield stage.cancelled(old)
     yield run.try_begins(2, "deferred")
     yield process_gone(run)
-    yield stage.polled(new["id"])
-    before = kills(run)
+    yield stage.polled(new["id"], 3)
+    since = time.time()
     yield stage.cue("triggerer wakes")
-    yield told_to_kill(run, before)
+    yield let_go(run, since, ENDED)
     yield stage.polled(new["id"], 3)
     yield from replaced(stage, run, old)
 
@@ -228,9 +242,10 @@ def next_try_has_the_job(stage: SystemStage) -> Telling:
     yield run.try_begins(2, "running")
     yield Until("the job to be named again", lambda: run.xcom_keys() >= {"job_id"} and run.xcom("job_id") == job["id"])
     yield stage.polled(job["id"], 2)
-    before = kills(run)
+    Path(breaking_file(stage)).unlink()  # for the stale owner, nothing has happened
+    since = time.time()
     yield stage.cue("triggerer wakes")
-    yield told_to_kill(run, before)
+    yield let_go(run, since)
     yield stage.polled(job["id"], 3)
     assert run.task()["state"] == "running"
     stage.finish(job["id"])
