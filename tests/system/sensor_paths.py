@@ -69,7 +69,7 @@ def run_marked_failed(stage: SystemStage) -> Telling:
 
 @also("C1", state="skipped")
 def dagrun_timeout(stage: SystemStage) -> Telling:
-    job_id, run = yield from waiting(stage, "firecrawl", "deferred_dagrun_timeout")
+    job_id, run = yield from waiting(stage, "firecrawl", "deferred_ended")
     yield from ended_by(stage, run, job_id, lambda: None, "skipped")
 
 
@@ -148,7 +148,7 @@ def marked_failed_between_looks(stage: SystemStage, service: str) -> Telling:
     what="`timeout` of the sensor",
     happens="The sensor fails without a retry, or skips with `soft_fail`. The job is left alone.",
     state="failed",
-    each=[{"service": one["service"], "way": way} for one in BOTH for way in ("deferred_short", "poke_short")],
+    each=[{"service": one["service"], "way": way} for one in BOTH for way in ("deferred_limited", "poke_limited")],
 )
 def timeout(stage: SystemStage, service: str, way: str) -> Telling:
     job_id, run = yield from waiting(stage, service, way)
@@ -160,7 +160,7 @@ def timeout(stage: SystemStage, service: str, way: str) -> Telling:
 
 @also("C5", state="skipped")
 def timeout_with_soft_fail(stage: SystemStage) -> Telling:
-    job_id, run = yield from waiting(stage, "firecrawl", "deferred_short_soft")
+    job_id, run = yield from waiting(stage, "firecrawl", "deferred_limited_soft")
     yield run.becomes("skipped")
     untouched(stage, job_id)
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG
 
+from airflow_provider_jobs.operators.datafiniti import DatafinitiDownloadOperator
 from airflow_provider_jobs.operators.firecrawl import FirecrawlBatchScrapeOperator
 from tests.system.odd import BlockingOperator, OddScrapeOperator
 
@@ -18,6 +19,15 @@ SCRAPE = {
     "poll_interval": 1,
     "deferrable": True,
     "retry_delay": timedelta(seconds=1),
+}
+DOWNLOAD = {
+    "datafiniti_conn_id": conf("datafiniti"),
+    "data_type": "businesses",
+    "query": "country:US",
+    "num_records": 4,
+    "file_format": "json",
+    "poll_interval": 1,
+    "deferrable": True,
 }
 
 
@@ -38,6 +48,16 @@ for name, arguments in {
 for name in ("deferred_deleted", "deferred_paused"):
     with dag(f"firecrawl_{name}"):
         FirecrawlBatchScrapeOperator(task_id="job", **SCRAPE)
+# Time enough for a task to wait before it is ended, on a busy machine too.
+LATE = timedelta(seconds=45)
+with dag("firecrawl_deferred_ended", dagrun_timeout=LATE):
+    FirecrawlBatchScrapeOperator(task_id="job", **SCRAPE)
+with dag("datafiniti_deferred_ended", dagrun_timeout=LATE):
+    DatafinitiDownloadOperator(task_id="job", **DOWNLOAD)
+with dag("firecrawl_deferred_limited"):
+    FirecrawlBatchScrapeOperator(task_id="job", **SCRAPE, execution_timeout=timedelta(seconds=30))
+with dag("datafiniti_deferred_limited"):
+    DatafinitiDownloadOperator(task_id="job", **DOWNLOAD, execution_timeout=timedelta(seconds=30))
 with dag("firecrawl_deferred_deadline"):
     FirecrawlBatchScrapeOperator(task_id="job", **SCRAPE, job_timeout=25)
 
