@@ -233,7 +233,6 @@ class Stage:
         jobs = yield self.jobs_started(number)
         yield run.becomes(state, task_id)
         if state == "deferred":
-            # Airflow fails a task that resumes before the scheduler has heard of the end of its first process.
             yield process_gone(run, task_id)
         yield self.polled(jobs[-1]["id"])
         return jobs[-1]
@@ -292,8 +291,20 @@ class Stage:
 
 
 def process_gone(run: Run, task_id: str = "job") -> Until:
-    """Wait until the process of the last try is over: it can change nothing any more."""
-    return Until("the task's process to end", lambda: not alive(run.task(task_id).get("pid")))
+    """Wait until the process of the last try is over: it can change nothing any more.
+
+    Of a deferred task, the scheduler must have heard of it too: Airflow fails a task that is resumed before.
+    """
+
+    def check() -> bool:
+        task = run.task(task_id)
+        if alive(task.get("pid")):
+            return False
+        if task.get("state") != "deferred":
+            return True
+        return run.airflow.scheduler_heard(run.dag_id, run.run_id, task_id, task["try_number"], task["map_index"])
+
+    return Until("the task's process to end", check)
 
 
 def alive(pid: int | None) -> bool:

@@ -11,6 +11,7 @@ import atexit
 import base64
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -41,6 +42,7 @@ JWT_SECRET = "one secret for all components of a throw-away Airflow, long enough
 TASK_IS_OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 RUN_IS_OVER = frozenset({"success", "failed"})
 TAIL_LINES = 40
+SCHEDULER_HEARD = re.compile(r"Received executor event with state success .*? TaskInstanceKey\((.*?)\)")
 
 # Clocks that Airflow lets one set, for tests that wait for what the clocks do. `env` overrides each.
 FAST_CLOCKS = {
@@ -96,6 +98,8 @@ class AirflowCluster:
         self._triggerers = triggerers
         self._components: dict[str, Component] = {}
         self._sessions: set[int] = set()
+        self._heard: set[str] = set()
+        self._heard_until = 0
         self._postgres: Postgres | None = None
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy, no .netrc
@@ -366,6 +370,17 @@ class AirflowCluster:
             pattern = f"**/{pattern}"
         files = sorted(folder.glob(pattern))
         return "\n".join(path.read_text(errors="replace") for path in files)
+
+    def scheduler_heard(self, dag_id: str, run_id: str, task_id: str, try_number: int, map_index: int = -1) -> bool:
+        """Tell whether the scheduler has dealt with the end of a process of this try; only its log tells."""
+        with (self.home / "components" / "scheduler.log").open("rb") as log:
+            log.seek(self._heard_until)
+            text = log.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self._heard_until += len(whole)
+        self._heard |= set(SCHEDULER_HEARD.findall(whole.decode(errors="replace")))
+        name = f"{dag_id=}, {task_id=}, {run_id=}, {try_number=}, {map_index=}"
+        return name in self._heard
 
     def log_files(self) -> list[Path]:
         """Every log of the cluster: of tasks and triggers, of the DAG processor, of each component, of the database."""

@@ -96,7 +96,7 @@ WAYS = {
         "execution_timeout": timedelta(seconds=8),
     },
     "sync_job_timeout_retry": {"deferrable": False, "job_timeout": 4, "retries": 1},
-    "deferred_job_timeout_retry": {"deferrable": True, "job_timeout": 10, "retries": 1},
+    "deferred_job_timeout_retry": {"deferrable": True, "job_timeout": 12, "retries": 1},
     "sync_deleted": {"deferrable": False},
     "sync_paused": {"deferrable": False},
 }
