@@ -11,6 +11,7 @@ import atexit
 import base64
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -646,10 +647,15 @@ def readable_forms(value: Any) -> Iterator[str | bytes]:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of 127.0.0.1 that nobody listens on now, nor is given by the system to somebody who asks for any.
+
+    So a component that is down for a while finds it free when it comes back.
+    """
+    for port in random.sample(range(12000, 30000), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port")
 
 
 def tail(path: Path, lines: int = TAIL_LINES) -> str:

@@ -103,6 +103,10 @@ class Director:
             self._perform(stories, verdicts)
             self._heal()
             self._clean_up(verdicts)
+        except Exception as error:  # an act went wrong: the other scenes shall play
+            self._say(f"--- {self._scene.name}: broken: {str(error).splitlines()[0]}")
+            for verdict in verdicts.values():
+                verdict.problems.append(f"the scene is broken: {error}")
         finally:
             for stage in self._stages.values():
                 stage.end_runs()
