@@ -1,6 +1,7 @@
 # make            what there is to do
 # make demo       see it work: a local stand-in for both services, a real Airflow, real pages
 # make test       the whole test suite
+# make system-test    every kill path on a real Airflow (half an hour at most)
 #
 # The first command builds `.venv` from PyPI. It needs Python 3.11 or later and nothing else.
 
@@ -15,11 +16,11 @@ export PIP_ROOT_USER_ACTION := ignore
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint build bench constraints clean
+.PHONY: help venv demo test system-test lint build bench constraints clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
-	  || sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1  \2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+	  || sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1  \2/p' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## the virtual environment .venv with everything (PYTHON=python3.12 chooses another Python)
 
@@ -37,6 +38,9 @@ demo: $(STAMP) ## run the example DAGs; LIVE=1 uses the real services (costs a f
 
 test: $(STAMP) ## all tests; PYTEST_ARGS='-m "not airflow"' leaves out those that start Airflow
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+system-test: $(STAMP) ## every kill path on a real Airflow; PATHS='S1 D2' plays only these
+	@$(BIN)/python -m tests.system $(PATHS)
 
 lint: $(STAMP) ## ruff and mypy --strict
 	@$(BIN)/ruff check .

@@ -13,7 +13,9 @@ at the same time against one Airflow, each with a sandbox and connections of its
 
 import functools
 import inspect
+import json
 import time
+import urllib.request
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,9 +29,12 @@ from airflow_provider_jobs.sandbox import Sandbox
 from tests.support.cluster import TASK_IS_OVER, AirflowCluster
 
 PATIENCE = 100.0
+FAST = 20.0
+"""Seconds from the act to the end of the job; a triggerer that has not been asked anything yet needs up to ten."""
 AT_ONCE = 10
 """Stories that run at the same time: every task that starts costs seconds of a CPU."""
 FIRECRAWL_KEY = "fc-key-of-a-story"
+DATAFINITI_TOKEN = "sandbox-token"
 OVER = {"completed", "cancelled", "failed"}
 WAITING = {"sync": "running", "deferred": "deferred"}
 """The state of a task that waits, by the way in which it does."""
@@ -155,7 +160,7 @@ class Stage:
         if self._sandbox is None:
             self._sandbox = self._open.enter_context(Sandbox(page_seconds=0.0))
             number = next(_numbers)
-            for service, password in (("firecrawl", FIRECRAWL_KEY), ("datafiniti", "sandbox-token")):
+            for service, password in (("firecrawl", FIRECRAWL_KEY), ("datafiniti", DATAFINITI_TOKEN)):
                 name = self._connections[service] = f"{service}_story_{number}"
                 self.airflow.add_connection(name, service, host=self._sandbox.urls[service], password=password)
         return self._sandbox
@@ -178,6 +183,18 @@ class Stage:
     def start(self, service: str, **conf: Any) -> Run:
         """Start a run of the DAG `<service>_<way>` with a small job: `stage.start("firecrawl", "sync")`."""
         return self.run(f"{service}_{conf.pop('way')}", **{**self.small(service), **conf})
+
+    def start_elsewhere(self, service: str) -> str:
+        """Start a job without Airflow; return its id."""
+        if service == "firecrawl":
+            path, token, body = "/v1/batch/scrape", FIRECRAWL_KEY, {"urls": self.pages(1, 2)}
+        else:
+            path, token = "/v4/businesses/search", DATAFINITI_TOKEN
+            body = {"query": "country:US", "download": True, "format": "json", "num_records": 3}
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(self.sandbox.urls[service] + path, json.dumps(body).encode(), headers)
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as reply:
+            return str(json.loads(reply.read())["id"])
 
     def small(self, service: str) -> dict[str, Any]:
         return {"urls": self.pages(1, 2, 3)} if service == "firecrawl" else {"num_records": 4}
@@ -216,7 +233,6 @@ class Stage:
         jobs = yield self.jobs_started(number)
         yield run.becomes(state, task_id)
         if state == "deferred":
-            # Airflow fails a task that resumes before the scheduler has heard of the end of its first process.
             yield process_gone(run, task_id)
         yield self.polled(jobs[-1]["id"])
         return jobs[-1]
@@ -275,8 +291,20 @@ class Stage:
 
 
 def process_gone(run: Run, task_id: str = "job") -> Until:
-    """Wait until the process of the last try is over: it can change nothing any more."""
-    return Until("the task's process to end", lambda: not alive(run.task(task_id).get("pid")))
+    """Wait until the process of the last try is over: it can change nothing any more.
+
+    Of a deferred task, the scheduler must have heard of it too: Airflow fails a task that is resumed before.
+    """
+
+    def check() -> bool:
+        task = run.task(task_id)
+        if alive(task.get("pid")):
+            return False
+        if task.get("state") != "deferred":
+            return True
+        return run.airflow.scheduler_heard(run.dag_id, run.run_id, task_id, task["try_number"], task["map_index"])
+
+    return Until("the task's process to end", check)
 
 
 def alive(pid: int | None) -> bool:
@@ -325,15 +353,15 @@ class Player:
     def play(self, stories: Sequence[tuple[str, Callable[..., Telling], dict[str, Any]]]) -> None:
         """Play all to their end."""
         waiting = list(stories)
-        active: list[_Playing] = []
+        active: list[Playing] = []
         while waiting or active:
             while waiting and len(active) < AT_ONCE:
                 name, tell, parameters = waiting.pop(0)
-                active.append(_Playing(name, tell, parameters, self._stage(name)))
+                active.append(Playing(name, tell, parameters, self._stage(name)))
             active = [playing for playing in active if not self._step(playing)]
             time.sleep(0.1)
 
-    def _step(self, playing: "_Playing") -> bool:
+    def _step(self, playing: "Playing") -> bool:
         """Take a story as far as it goes now; tell whether it is over."""
         try:
             playing.go_on()
@@ -352,12 +380,18 @@ class Player:
         return True
 
 
-class _Playing:
+class Playing:
+    """A story that is being told."""
+
     def __init__(self, name: str, tell: Callable[..., Telling], parameters: dict[str, Any], stage: Stage) -> None:
         self.name, self.stage, self.began = name, stage, time.monotonic()
         self._telling = tell(stage, **parameters)
         self._until: Until | None = None
         self._since = 0.0
+
+    @property
+    def waits_for(self) -> Until | None:
+        return self._until
 
     def go_on(self) -> None:
         """Go on as long as what the story waits for has come.

@@ -16,8 +16,7 @@ import pytest
 import requests
 
 from airflow_provider_jobs.sandbox import Sandbox
-from tests.airflow.stories import WAITING, Player, Run, Stage, Telling, Until
-from tests.airflow.test_kills import FAST
+from tests.airflow.stories import FAST, WAITING, Player, Run, Stage, Telling, Until
 from tests.support.cluster import AirflowCluster
 from tests.support.waiting import wait_until
 

@@ -1,36 +1,18 @@
-"""Sensors wait for what something else has started, and leave it alone."""
-
-import json
-import urllib.request
+"""Sensors wait for what something else has started. That they leave it alone is in `tests/system/sensor_paths`."""
 
 import pytest
 
-from tests.airflow.stories import FIRECRAWL_KEY, Stage, Telling, Until, process_gone, story, trigger_gone
-from tests.airflow.test_kills import FAST
+from tests.airflow.stories import Stage, Telling, process_gone, story
 
 BOTH = pytest.mark.parametrize("service", ["firecrawl", "datafiniti"])
 MODES = ("poke", "reschedule", "deferred")
 WAITING = {"poke": "running", "reschedule": "up_for_reschedule", "deferred": "deferred"}
 
 
-def start_elsewhere(stage: Stage, service: str) -> str:
-    """Start a job without Airflow; return its id."""
-    if service == "firecrawl":
-        path, token, body = "/v1/batch/scrape", FIRECRAWL_KEY, {"urls": stage.pages(1, 2)}
-    else:
-        path, token = "/v4/businesses/search", "sandbox-token"
-        body = {"query": "country:US", "download": True, "format": "json", "num_records": 3}
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    address = stage.sandbox.urls[service] + path
-    request = urllib.request.Request(address, data=json.dumps(body).encode(), headers=headers)
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as reply:
-        return str(json.loads(reply.read())["id"])
-
-
 def waiting(stage: Stage, service: str, way: str) -> Telling:
     """Start a job and a sensor that waits for it; return both."""
     stage.hold()
-    job_id = start_elsewhere(stage, service)
+    job_id = stage.start_elsewhere(service)
     run = stage.run(f"{service}_sensor_{way}", job_id=job_id)
     state = WAITING[way.partition("_")[0]]
     yield run.becomes(state)
@@ -112,43 +94,6 @@ def test_soft_fail_skips(stage: Stage, way: str) -> Telling:
     job_id, run = yield from waiting(stage, "firecrawl", way)
     stage.control.act(job_id, "cancel")
     yield run.becomes("skipped")
-
-
-@story
-@BOTH
-@pytest.mark.parametrize("way", ["poke_short", "deferred_short"])
-def test_timeout_fails_and_leaves_the_job(stage: Stage, service: str, way: str) -> Telling:
-    job_id, run = yield from waiting(stage, service, way)
-    task = yield run.becomes("failed")
-    assert task["try_number"] == 1, "a sensor that timed out is not retried"
-    assert "AirflowSensorTimeout" in run.log()
-    assert stage.deletes() == []
-    assert [job["id"] for job in stage.running()] == [job_id]
-
-
-@story
-def test_timeout_with_soft_fail_skips(stage: Stage) -> Telling:
-    job_id, run = yield from waiting(stage, "firecrawl", "deferred_short_soft")
-    yield run.becomes("skipped")
-    assert [job["id"] for job in stage.running()] == [job_id]
-
-
-@story
-@BOTH
-@pytest.mark.parametrize("mode", MODES)
-def test_kill_leaves_the_job(stage: Stage, service: str, mode: str) -> Telling:
-    """A sensor beside it that does cancel shows when kills have been dealt with."""
-    job_id, run = yield from waiting(stage, service, mode)
-    way = "deferred_cancels" if mode == "deferred" else "poke_cancels"
-    other_id, other = yield from waiting(stage, service, way)
-    run.mark("failed")
-    other.mark("failed")
-    yield Until("the other's cancel", lambda: stage.control.job(other_id)["state"] == "cancelled", FAST)
-    yield process_gone(run)
-    yield trigger_gone(run)
-    assert [job["id"] for job in stage.running()] == [job_id]
-    assert stage.control.job(job_id)["deletes"] == 0
-    assert (run.task()["state"], other.task()["state"]) == ("failed", "failed")
 
 
 @story

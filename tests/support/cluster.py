@@ -11,6 +11,8 @@ import atexit
 import base64
 import json
 import os
+import random
+import re
 import shutil
 import signal
 import socket
@@ -21,7 +23,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +43,7 @@ JWT_SECRET = "one secret for all components of a throw-away Airflow, long enough
 TASK_IS_OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 RUN_IS_OVER = frozenset({"success", "failed"})
 TAIL_LINES = 40
+SCHEDULER_HEARD = re.compile(r"Received executor event with state success .*? TaskInstanceKey\((.*?)\)")
 
 # Clocks that Airflow lets one set, for tests that wait for what the clocks do. `env` overrides each.
 FAST_CLOCKS = {
@@ -96,6 +99,8 @@ class AirflowCluster:
         self._triggerers = triggerers
         self._components: dict[str, Component] = {}
         self._sessions: set[int] = set()
+        self._heard: set[str] = set()
+        self._heard_until = 0
         self._postgres: Postgres | None = None
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy, no .netrc
@@ -167,6 +172,11 @@ class AirflowCluster:
                 running[name] = component.process.pid
         return running
 
+    @property
+    def names(self) -> list[str]:
+        """The components, whether they run or not."""
+        return list(self._components)
+
     def start(self, component: str) -> None:
         """Start a component that was stopped or killed and wait until it works."""
         self._launch(component)
@@ -195,6 +205,16 @@ class AirflowCluster:
         if component in self.pids:
             self.stop(component)
         self.start(component)
+
+    def kill_database(self) -> None:
+        """Let PostgreSQL crash."""
+        assert self._postgres is not None, "SQLite has no process"
+        self._postgres.kill()
+
+    def start_database(self) -> None:
+        """Start PostgreSQL after a crash."""
+        assert self._postgres is not None
+        self._postgres.start()
 
     # -- what a user does ------------------------------------------------------------------------------------------
 
@@ -244,12 +264,14 @@ class AirflowCluster:
         """Store a connection in the database; `fields` as in the REST API (host, login, password, port, extra)."""
         self.api("POST", "/connections", {"connection_id": conn_id, "conn_type": conn_type, **fields})
 
+    command = (sys.executable, "-m", "airflow")
+
     def cli(
         self, *arguments: str, timeout: float = 120, env: Mapping[str, str] | None = None, answer: str = ""
     ) -> subprocess.CompletedProcess[str]:
         """Run `airflow ARGUMENTS` in the cluster's environment, with changes to it and with this on its stdin."""
         return subprocess.run(
-            [sys.executable, "-m", "airflow", *arguments],
+            [*self.command, *arguments],
             env={**self.env, **(env or {})},
             cwd=self.home,
             input=answer,
@@ -350,6 +372,17 @@ class AirflowCluster:
         files = sorted(folder.glob(pattern))
         return "\n".join(path.read_text(errors="replace") for path in files)
 
+    def scheduler_heard(self, dag_id: str, run_id: str, task_id: str, try_number: int, map_index: int = -1) -> bool:
+        """Tell whether the scheduler has dealt with the end of a process of this try; only its log tells."""
+        with (self.home / "components" / "scheduler.log").open("rb") as log:
+            log.seek(self._heard_until)
+            text = log.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self._heard_until += len(whole)
+        self._heard |= set(SCHEDULER_HEARD.findall(whole.decode(errors="replace")))
+        name = f"{dag_id=}, {task_id=}, {run_id=}, {try_number=}, {map_index=}"
+        return name in self._heard
+
     def log_files(self) -> list[Path]:
         """Every log of the cluster: of tasks and triggers, of the DAG processor, of each component, of the database."""
         files = [path for path in (self.home / "logs").rglob("*") if path.is_file()]
@@ -371,6 +404,13 @@ class AirflowCluster:
             with closing(sqlite3.connect(self.home / "airflow.db", timeout=30)) as connection, connection:
                 return connection.execute(query, tuple(parameters)).fetchall()
         return self._postgres.sql(query, parameters)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        """Give a cursor of a connection of its own, and commit in the end: to hold a row. PostgreSQL only."""
+        assert self._postgres is not None
+        with closing(self._postgres.connect()) as connection, connection, connection.cursor() as cursor:
+            yield cursor
 
     def database_dump(self, connection_passwords: bool = False) -> Iterator[tuple[str, str, str | bytes]]:
         """Yield (table, column, value) for every value of every table that is not NULL.
@@ -607,10 +647,15 @@ def readable_forms(value: Any) -> Iterator[str | bytes]:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of 127.0.0.1 that nobody listens on now, nor is given by the system to somebody who asks for any.
+
+    So a component that is down for a while finds it free when it comes back.
+    """
+    for port in random.sample(range(12000, 30000), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port")
 
 
 def tail(path: Path, lines: int = TAIL_LINES) -> str:

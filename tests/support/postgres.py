@@ -43,6 +43,7 @@ class Postgres:
         self.log = self.folder / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Any = None
+        self._folder_of_binaries: Path | None = None
         # PostgreSQL refuses to run as root; `nobody` is there on every system.
         self._user = "nobody" if os.geteuid() == 0 else None
 
@@ -66,7 +67,7 @@ class Postgres:
             binaries = self._binaries()
             self._run([binaries / "initdb", "--pgdata", self.data, "--username=postgres", "--auth=trust",
                        "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"])  # fmt: skip
-            self._start(binaries)
+            self.start(binaries)
         except BaseException:
             self.stop()
             raise
@@ -80,13 +81,14 @@ class Postgres:
     def sql(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement, committed at once, and return its rows, if it has any."""
         if self._connection is None or self._connection.closed:
-            self._connection = self._connect()
+            self._connection = self.connect()
             self._connection.autocommit = True
         with self._connection.cursor() as cursor:
             cursor.execute(query, tuple(parameters) or None)
             return [] if cursor.description is None else list(cursor.fetchall())
 
-    def _connect(self) -> Any:
+    def connect(self) -> Any:
+        """Return a connection of the caller's own."""
         import psycopg2
 
         return psycopg2.connect(host=self.host, user="postgres", dbname="postgres")
@@ -152,10 +154,21 @@ class Postgres:
         if answer.returncode:
             raise AssertionError(f"{command[0]} failed:\n{answer.stdout}{answer.stderr}")
 
-    def _start(self, binaries: Path) -> None:
+    def kill(self) -> None:
+        """End the server as a crash does: at once, its clients' connections broken. `start` brings it back."""
+        if self._connection is not None:
+            self._connection.close()
+        assert self._process is not None
+        self._process.send_signal(signal.SIGQUIT)  # SIGKILL would leave its children
+        self._process.wait(10)
+
+    def start(self, binaries: Path | None = None) -> None:
+        """Start the server on the data that is there; the first time, `binaries` says which."""
+        self._folder_of_binaries = binaries = binaries or self._folder_of_binaries
+        assert binaries is not None
         options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
         command = [str(binaries / "postgres"), "-D", str(self.data), "-k", self.host, *options]
-        with self.log.open("wb") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 leashed(command, signal.SIGINT, self._user),
                 cwd=self.folder,
@@ -174,7 +187,7 @@ class Postgres:
         if self._process.poll() is not None:
             raise AssertionError(f"PostgreSQL ended by itself:\n{self.log.read_text()}")
         try:
-            self._connect().close()
+            self.connect().close()
         except psycopg2.OperationalError:
             return False
         return True

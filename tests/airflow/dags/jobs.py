@@ -50,7 +50,7 @@ WAYS = {
     "sync_execution_timeout": {"deferrable": False, "execution_timeout": timedelta(seconds=8)},
     "deferred_execution_timeout": {"deferrable": True, "execution_timeout": timedelta(seconds=14)},
     "sync_job_timeout": {"deferrable": False, "job_timeout": 4},
-    "deferred_job_timeout": {"deferrable": True, "job_timeout": timedelta(seconds=8)},
+    "deferred_job_timeout": {"deferrable": True, "job_timeout": timedelta(seconds=12)},
     "sync_dagrun_timeout": {"deferrable": False, "dagrun_timeout": timedelta(seconds=20)},
     "deferred_dagrun_timeout": {"deferrable": True, "dagrun_timeout": timedelta(seconds=20)},
     "max_failed_one": {"deferrable": True, "max_failed": 1},
