@@ -81,6 +81,8 @@ def test_numbers_are_summed():
 def test_the_json_has_exactly_these_keys(tmp_path):
     table.write_json([row_of(verdict("S1"))], tmp_path / "build" / "kill-table.json")
     (found,) = json.loads((tmp_path / "build" / "kill-table.json").read_text())
+    table.write_json([{**found, "id": name} for name in ("S6", "S6-last")], tmp_path / "two.json")
+    assert [row["id"] for row in json.loads((tmp_path / "two.json").read_text())] == ["S6", "S6"]
     assert list(found) == [
         "id", "shared_with", "reason", "starts", "left_before", "left_after", "false_cancels", "duplicates", "state",
         "ok",
