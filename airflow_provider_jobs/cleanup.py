@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from airflow_provider_jobs.jobs.orphans import OLDER_THAN, Judgement, judge
 log = logging.getLogger(__name__)
 
 AT_ONCE = 8
+GIVE_UP = 8
+"""Failures in a row after which a connection is not tried again: each takes its time where a service is away."""
 EVIDENCE = 200
 """Tasks of the folder that are asked about, when none with an open entry is known."""
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -254,6 +257,7 @@ def _work(
     time_limit: float | None,
 ) -> Iterator[tuple[Finding, str]]:
     hooks = hooks_of(orphans)
+    failures: Counter[str] = Counter()
 
     def left() -> float | None:
         return None if time_limit is None else time_limit - (time.monotonic() - began)
@@ -266,6 +270,12 @@ def _work(
         limit = left()
         if limit is not None and limit < 1:
             orphan.problem = "there was no time left"
+            return "failed"
+        conn_id = orphan.record.entry.conn_id
+        if failures[conn_id] >= GIVE_UP:
+            orphan.problem = (
+                f"connection {conn_id} has failed {failures[conn_id]} times in a row, it was not tried again"
+            )
             return "failed"
         try:
             # A task may have been cleared since; the first answer is as old as the jobs before this one took.
@@ -282,7 +292,9 @@ def _work(
         except Exception as error:
             orphan.problem = f"its record could not be read again: {error}"
             return "failed"
-        return end(orphan, books, hook, time_limit=limit)
+        place = end(orphan, books, hook, time_limit=limit)
+        failures[conn_id] = failures[conn_id] + 1 if place == "failed" else 0
+        return place
 
     if not orphans:
         return

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 TEST_ATTEMPTS = 2
 """Requests of a test of the connection: somebody waits at the button."""
-QUICK_CONNECT = 1.5
-QUICK_READ = 2.0
+QUICK_CONNECT = 1.0
+QUICK_READ = 1.5
 """Seconds of a cancel at kill time: Airflow sends SIGKILL five seconds after SIGTERM."""
 CANCEL_MARGIN = 10.0
 """Seconds that a cancel may take beyond the pauses between its looks."""

@@ -16,12 +16,10 @@ from airflow_provider_jobs.hooks.base import RemoteJobsHook
 from airflow_provider_jobs.jobs.history import may_be_anothers, waits_for_next_try
 from airflow_provider_jobs.jobs.model import StartedJob
 
-HANDLER_TIME = 4.0
+HANDLER_TIME = 4.5
 """Seconds that the signal handler waits for the cancel; Airflow sends SIGKILL five seconds after SIGTERM."""
-ASK_TIME = 1.0
-"""Seconds of them in which Airflow may say what has become of the task."""
-ASK_TIME_AFTERWARDS = 2.0
-"""The same where no signal handler waits."""
+ASK_TIME = 2.0
+"""Seconds of them in which Airflow may say what has become of the task; the rest is the cancel's."""
 SLICE = 0.2
 """Seconds after which a wait notices a kill."""
 _BEFORE_A_TRY = frozenset({"scheduled", "queued"})
@@ -169,7 +167,7 @@ class Killer:
             os.close(listen)
 
     def _act(self, job: StartedJob, watch: _Watch) -> None:
-        if self.is_left(within=ASK_TIME):
+        if self.is_left():
             return
         try:
             self._hook.cancel_quickly(job.ref)
@@ -180,16 +178,15 @@ class Killer:
             watch.is_over = True
             self._log.info("The task was killed: asked %s to cancel %s", self._hook.service.label, job.ref)
 
-    def is_left(self, *, final: bool = False, within: float = ASK_TIME_AFTERWARDS) -> bool:
+    def is_left(self, *, final: bool = False) -> bool:
         """Whether the job is left for another try.
 
         :param final: this try's end is the task's, as far as this try knows.
-        :param within: seconds in which Airflow may say what has become of the task.
         """
         may_leave = self._may_leave and not final
         if self._is_abandoned():
             return self._may_leave
-        answer = self._ask_airflow(within)
+        answer = self._ask_airflow()
         if answer is None:
             return may_leave
         view, is_mine = answer
@@ -198,7 +195,7 @@ class Killer:
     def _is_abandoned(self) -> bool:
         return self._supervisor is not None and os.getppid() != self._supervisor
 
-    def _ask_airflow(self, within: float) -> tuple[OwnerView, bool] | None:
+    def _ask_airflow(self) -> tuple[OwnerView, bool] | None:
         """Ask for a bounded time what has become of the task.
 
         In a thread of its own, because the answer may never come: the interrupted main thread can hold Airflow's lock.
@@ -215,7 +212,7 @@ class Killer:
 
         thread = threading.Thread(target=question, name="ask-owner", daemon=True)
         thread.start()
-        thread.join(within)
+        thread.join(ASK_TIME)
         return answers[0] if answers else None
 
     def cancel_surely(self, why: str) -> None:

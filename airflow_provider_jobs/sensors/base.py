@@ -10,7 +10,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue, conf
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
 from airflow_provider_jobs.compat import Owner, own_state, try_is_left
-from airflow_provider_jobs.exceptions import RemoteJobsError
+from airflow_provider_jobs.exceptions import JobKilledError, JobNotCancelledError, RemoteJobsError
 from airflow_provider_jobs.hooks.base import RemoteJobsHook
 from airflow_provider_jobs.jobs.event import JobEvent, Outcome
 from airflow_provider_jobs.jobs.model import JobRef, JobState, JobStatus, StartedJob
@@ -82,9 +82,22 @@ class RemoteJobSensor(BaseSensorOperator):
             if first.is_done:
                 return first.xcom_value
             return self._defer(context, hook, job, deadline)
+        except JobKilledError:
+            self._end_surely()
+            raise
         finally:
             if self._killer is not None:
                 self._killer.disarm()
+
+    def _end_surely(self) -> None:
+        # The signal handler has little time; here the cancel is asked for again, and checked.
+        killer = self._killer
+        if killer is None or killer.job is None or killer.is_left():
+            return
+        try:
+            killer.cancel_surely("the sensor was killed")
+        except JobNotCancelledError as error:
+            self.log.error("%s", error)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the job once."""
