@@ -39,6 +39,9 @@ def stage(airflow: AirflowCluster) -> Iterator[Stage]:
         for run in made.runs:
             airflow.api_raw("PATCH", f"/dags/{run.dag_id}/dagRuns/{run.run_id}", {"state": "failed"})
         wait_until(lambda: not triggers(airflow, made), 60, "the triggers to go")
+        if made.running():
+            # Nothing of a test that has failed may be in the way of the next one.
+            airflow.cli("remote-jobs", "cleanup", "--older-than", "0")
         made.close()
 
 
@@ -66,6 +69,14 @@ def deferred(stage: Stage, dag_id: str, **conf: Any) -> tuple[Run, str]:
 
 def cancelled(stage: Stage, job_id: str) -> bool:
     return bool(stage.control.job(job_id)["cancelled_by_delete"])
+
+
+SENSOR_TIMEOUT = 20.0
+"""Seconds, as in the DAG `cleaning_sensor`."""
+
+
+def triggerer_log(airflow: AirflowCluster) -> str:
+    return (airflow.home / "components" / "triggerer.log").read_text()
 
 
 def said(airflow: AirflowCluster) -> dict[str, int]:
@@ -98,8 +109,11 @@ def test_d13_d15_ended_when_a_triggerer_starts(airflow: AirflowCluster, stage: S
     assert said(airflow) == before
 
     airflow.start("triggerer")
-    for job_id in (of_deleted, of_marked, of_retried):
-        wait_until(lambda job_id=job_id: cancelled(stage, job_id), 30, f"{job_id} to be ended")
+    for name, job_id in {"deleted": of_deleted, "marked": of_marked, "marked, a try left": of_retried}.items():
+        try:
+            wait_until(lambda job_id=job_id: cancelled(stage, job_id), 30, "the job to be ended")
+        except AssertionError as error:
+            raise AssertionError(f"{name}: {job_id}: {error}\n{triggerer_log(airflow)}\n{stage.explain()}") from None
     assert said(airflow)["triggerer"] > before.get("triggerer", 0)
 
     # The wait that nobody has ended goes on, and what was to be left is left.
@@ -126,7 +140,7 @@ def test_a_service_that_hangs(airflow: AirflowCluster, stage: Stage) -> None:
     airflow.start("triggerer")
     assert time.monotonic() - began < LONGEST + SLACK
     assert len(stage.running()) == 3
-    log = (airflow.home / "components" / "triggerer.log").read_text()
+    log = triggerer_log(airflow)
     assert all(job_id in log for _, job_id in jobs), "the log names what may still run"
     stage.control.clear_faults()
     done = airflow.cli("remote-jobs", "cleanup", "--older-than", "0")
@@ -154,3 +168,24 @@ def test_switched_off(airflow: AirflowCluster, stage: Stage) -> None:
     done = airflow.cli("remote-jobs", "cleanup", "--older-than", "0")
     assert done.returncode == 0, done
     assert cancelled(stage, job_id)
+
+
+def test_c5_the_wait_of_a_sensor_that_airflow_cut_off(airflow: AirflowCluster, stage: Stage) -> None:
+    """With cancel_on_kill=True, too: it timed out while no triggerer lived, and nobody killed it."""
+    starter = stage.run("cleaning_handed", urls=stage.pages(1))
+    airflow.wait_for_task(starter.dag_id, starter.run_id, "job", "success", 90)
+    job_id = str(starter.xcom("job_id"))
+    run = stage.run("cleaning_sensor", job_id=job_id)
+    airflow.wait_for_task(run.dag_id, run.run_id, "job", "deferred", 90)
+    began = time.time()
+    airflow.stop("triggerer")
+    wait_until(lambda: time.time() > began + SENSOR_TIMEOUT, 60, "the sensor's timeout to pass")
+    # Airflow's own is two minutes later.
+    where = f"dag_id = '{run.dag_id}' AND run_id = '{run.run_id}'"
+    airflow.sql(f"UPDATE task_instance SET trigger_timeout = '2020-01-01 00:00:00+00:00' WHERE {where}")
+    wait_until(lambda: run.task()["state"] == "failed", 60, "the sensor to time out")
+    assert "AirflowSensorTimeout" in run.log()
+    airflow.start("triggerer")
+    wait_until(lambda: not stored(airflow), 60, "Airflow to forget the trigger")
+    assert [job["id"] for job in stage.running()] == [job_id], triggerer_log(airflow)
+    assert stage.deletes() == []

@@ -235,10 +235,15 @@ def test_filters(scene: Scene) -> None:
 
 
 def test_as_a_table(scene: Scene) -> None:
-    """The default; long values go over several lines."""
+    """The default; an id stands in one piece, so that it can be copied."""
     told = scene.told["table"]
     assert told.code == 0
-    assert all(part in told.out for part in ("job_id", "dag_id", "firecrawl", "up_for_retry"))
+    names, values = ([part.strip() for part in told.out.splitlines()[line].split("|")] for line in (0, 2))
+    assert names == KEYS.split()
+    run = scene.runs["retry"]
+    shown = dict(zip(names, values, strict=True))
+    assert (shown["job_id"], shown["run_id"], shown["orphan"]) == (scene.jobs["retry"], run.run_id, "False")
+    assert shown["reason"] == "its task is up_for_retry"
 
 
 # -- cleanup -----------------------------------------------------------------------------------------------------------

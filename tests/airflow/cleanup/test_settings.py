@@ -48,9 +48,28 @@ def test_a_folder_that_cannot_be_read(ground: Ground, tmp_path: Path, damage: st
         assert "damaged" in told.err
         assert "Traceback" not in told.err
     assert told.out.lstrip().startswith("["), "what could be read is still listed"
-    for found in (job, other):
+    # What can be read is seen to all the same.
+    assert ground.is_cancelled(job.ref.job_id) == (damage == "object")
+    for found in (other, job) if damage == "folder" else (other,):
         assert ground.runs_on(found.ref.job_id)
         assert ground.deletes()[found.ref.job_id] == 0
+
+
+def test_a_record_that_only_airflow_can_read(ground: Ground) -> None:
+    """Airflow's database still says that the job has an owner; what the folder says of it is not known."""
+    run = ground.start("firecrawl_sync")
+    job_id = ground.crash(run)
+    (place,) = (path for path in ground.ledger.rglob("*-started.json") if job_id in path.read_text())
+    content = place.read_bytes()
+    place.write_bytes(content[:50])
+    told = ground.remote_jobs("cleanup", "--older-than", "0")
+    assert told.code == 1, told
+    assert ground.runs_on(job_id)
+    assert ground.deletes()[job_id] == 0
+    place.write_bytes(content)
+    told = ground.remote_jobs("cleanup", "--older-than", "0")
+    assert told.code == 0, told
+    assert ground.is_cancelled(job_id)
 
 
 def test_a_path_without_a_deployment(ground: Ground, tmp_path: Path) -> None:

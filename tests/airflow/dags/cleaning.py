@@ -6,6 +6,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_jobs.operators.cleanup import RemoteJobsCleanupOperator
 from airflow_provider_jobs.operators.firecrawl import FirecrawlBatchScrapeOperator
+from airflow_provider_jobs.sensors.firecrawl import FirecrawlJobSensor
 
 SCRAPE = {
     "firecrawl_conn_id": "{{ dag_run.conf.get('firecrawl', 'firecrawl_default') }}",
@@ -21,6 +22,17 @@ WAYS = {
 for way, arguments in WAYS.items():
     with DAG(f"cleaning_{way}", schedule=None, catchup=False, render_template_as_native_obj=True):
         FirecrawlBatchScrapeOperator(task_id="job", **SCRAPE, **arguments)
+
+with DAG("cleaning_sensor", schedule=None, catchup=False):
+    FirecrawlJobSensor(
+        task_id="job",
+        firecrawl_conn_id=SCRAPE["firecrawl_conn_id"],
+        job_id="{{ dag_run.conf['job_id'] }}",
+        deferrable=True,
+        cancel_on_kill=True,
+        poke_interval=1,
+        timeout=20,
+    )
 
 for way, arguments in {"now": {}, "report": {"only_report": True}}.items():
     with DAG(f"cleaning_{way}", schedule=None, catchup=False):
