@@ -79,6 +79,9 @@ class Books:
         for owner in {record.owner for record in strays.values()}:
             in_state |= self._read_state(dag_id, False, owner)[0]
             in_folder |= self._read_folder(dag_id, False, owner)
+        # What is open here may be closed there: a task that cleans up writes to the folder alone.
+        for owner in in_state.keys() - in_folder.keys() if open_only else ():
+            in_folder |= self._read_folder(dag_id, False, owner)
         for owner in dict.fromkeys([*in_state, *in_folder]):
             records = in_folder.get(owner, []), in_state.get(owner, [])
             for record in self._records(owner, *records, in_folder=owner in in_folder):

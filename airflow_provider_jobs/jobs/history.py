@@ -127,7 +127,12 @@ def plan(history: Sequence[Entry], *, generation: int, fingerprint: str) -> Plan
     # succeeded runs again only after a clear, which makes a new generation.
     newest = max(history, key=lambda entry: entry.seq, default=None)
     this_try = (generation, fingerprint)
-    if newest is not None and newest.closed in _DONE and (newest.generation, newest.fingerprint) == this_try:
+    if (
+        newest is not None
+        and newest.job
+        and newest.closed in _DONE
+        and (newest.generation, newest.fingerprint) == this_try
+    ):
         same.append(newest)
     ask = max(same, key=lambda entry: entry.seq, default=None)
     return Plan(
