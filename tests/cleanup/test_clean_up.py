@@ -124,6 +124,18 @@ def test_a_job_whose_place_was_taken(service: Any, folder: LedgerFolder, airflow
     assert [one.closed for one in read(folder, owner())] == [Closed.CANCELLED, None]
 
 
+@pytest.mark.parametrize("why", [Closed.HANDED_OVER, Closed.LEFT])
+def test_what_is_closed_beside_an_orphan(service: Any, folder: LedgerFolder, airflow_says: Any, why: Closed) -> None:
+    """One task can have given a job away, and started another one after a clear."""
+    given, lost = service.start(), service.start()
+    write(folder, owner(), entry(given), entry(given, closed=why), entry(lost, seq=2))
+    airflow_says.states[owner()] = "failed"
+    report = clean_up(Books(None, folder), airflow_says)
+    assert of_jobs(report.ended) == [lost.ref.job_id]
+    assert report.spared == []
+    assert service.is_untouched(given)
+
+
 def test_each_map_index_is_an_owner(service: Any, folder: LedgerFolder, airflow_says: Any) -> None:
     jobs = [service.start() for _ in range(3)]
     for index, state in enumerate(["running", "failed", "deferred"]):
