@@ -233,7 +233,7 @@ def _wrong_airflow(findings: list[Finding], books: Books, airflow: Airflow) -> s
 
 
 def _merged(orphans: list[Finding], findings: list[Finding]) -> list[Finding]:
-    """Name each job once, and none that another record knows better: as alive, handed over or left."""
+    """Name each job once, and none that another task still waits for."""
     known = {_key(f): f for f in findings if f.record.job is not None and not f.judgement.orphan}
     found: dict[tuple[str, str, str], Finding] = {}
     for orphan in orphans:

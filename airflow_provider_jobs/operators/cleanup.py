@@ -11,7 +11,7 @@ from airflow_provider_jobs.books import Books
 from airflow_provider_jobs.cleanup import Ages, clean_up
 from airflow_provider_jobs.compat import AirflowOfTask
 from airflow_provider_jobs.durations import seconds
-from airflow_provider_jobs.exceptions import JobNotCancelledError, LedgerError, LedgerSettingsError
+from airflow_provider_jobs.exceptions import InvalidInputError, JobNotCancelledError, LedgerError, LedgerSettingsError
 from airflow_provider_jobs.ledger_folder import LedgerFolder
 from airflow_provider_jobs.tasks import airflow_errors
 
@@ -27,6 +27,7 @@ class RemoteJobsCleanupOperator(BaseOperator):
     :param older_than: leave younger jobs alone, in seconds or as timedelta. Default 2 minutes.
     :param only_report: end nothing, report what would be ended.
     :param force: also when Airflow knows none of the tasks in the folder.
+    :raises InvalidInputError: an argument is of another type; at construction.
     :raises LedgerSettingsError: no ledger folder is configured.
     :raises LedgerError: something could not be read; what could be, was dealt with.
     :raises JobNotCancelledError: a job could not be ended.
@@ -42,8 +43,8 @@ class RemoteJobsCleanupOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.older_than = seconds(older_than, "older_than")
-        self.only_report = only_report
-        self.force = force
+        self.only_report = _switch(only_report, "only_report")
+        self.force = _switch(force, "force")
 
     def execute(self, context: Context) -> dict[str, list[str]]:
         """End them, and return what was done, by what became of each job."""
@@ -80,3 +81,10 @@ class RemoteJobsCleanupOperator(BaseOperator):
         if report.problems:
             raise LedgerError("; ".join(report.problems))
         return done
+
+
+def _switch(value: Any, name: str) -> bool:
+    # A text such as "False" would count as true.
+    if not isinstance(value, bool):
+        raise InvalidInputError(f"{name} must be True or False, not {value!r}; it cannot be a template")
+    return value

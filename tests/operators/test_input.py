@@ -9,6 +9,7 @@ from airflow.sdk import DAG, BaseOperator, XComArg
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_jobs.exceptions import InvalidInputError, NotCancellableError
+from airflow_provider_jobs.operators.cleanup import RemoteJobsCleanupOperator
 from airflow_provider_jobs.operators.datafiniti import DatafinitiCancelDownloadOperator, DatafinitiDownloadOperator
 from airflow_provider_jobs.operators.firecrawl import FirecrawlBatchScrapeOperator, FirecrawlCancelJobOperator
 from tests.conftest import DATAFINITI_TOKEN, FIRECRAWL_KEY, connection
@@ -319,3 +320,17 @@ def test_constructing_sends_nothing_and_reads_no_connection(sandbox: Any) -> Non
     scrape(firecrawl_conn_id="no_such_connection")
     download(datafiniti_conn_id="no_such_connection")
     assert sandbox.control.requests() == []
+
+
+@pytest.mark.parametrize("argument", ["force", "only_report"])
+@pytest.mark.parametrize("value", ["False", "{{ params.x }}", 1, None])
+def test_switches_of_the_clean_up(argument: str, value: Any) -> None:
+    """The text "False" would count as true, and end jobs that were only to be listed."""
+    with pytest.raises(InvalidInputError, match=f"{argument} must be True or False"):
+        RemoteJobsCleanupOperator(task_id="clean", **{argument: value})
+
+
+@pytest.mark.parametrize("value", [0, -1, "2m", True])
+def test_age_of_the_clean_up(value: Any) -> None:
+    with pytest.raises(InvalidInputError, match="older_than"):
+        RemoteJobsCleanupOperator(task_id="clean", older_than=value)
