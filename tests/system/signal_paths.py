@@ -156,7 +156,7 @@ def node_lost_on_the_last_try(stage: SystemStage) -> Telling:
     **SYNC,
     what="the worker's supervisor dies, the task's process lives on unseen",
     happens="After the heartbeat timeout the next try goes on with the job; the old process leaves it alone. "
-    "Without a next try, `cleanup` ends it.",
+    "Without a next try, the old process cancels it.",
     state="success",
     early=True,
 )
