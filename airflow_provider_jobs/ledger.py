@@ -102,11 +102,13 @@ class Ledger:
     """One owner's record.
 
     :param generation: of the current try.
+    :param clears: of the run, so far; None where Airflow does not say.
     """
 
-    def __init__(self, store: Store, *, generation: int) -> None:
+    def __init__(self, store: Store, *, generation: int, clears: int | None = None) -> None:
         self._store = store
         self.generation = generation
+        self.clears = clears
         self.entries: tuple[Entry, ...] = tuple(map(Entry.from_dict, store.load()))
 
     @classmethod
@@ -119,7 +121,8 @@ class Ledger:
         folder = LedgerFolder.configured()
         if folder is not None:
             store = FolderToo(store, folder, Owner.of(context))
-        return cls(store, generation=context["ti"].max_tries)
+        clears = getattr(context.get("dag_run"), "clear_number", None)
+        return cls(store, generation=context["ti"].max_tries, clears=clears)
 
     def is_mine(self) -> bool:
         """Whether the running try is still the one that Airflow knows."""
@@ -127,13 +130,19 @@ class Ledger:
 
     def plan(self, conn_id: str, spec: JobSpec) -> history.Plan:
         """Decide what to do about earlier starts."""
-        return history.plan(self.entries, generation=self.generation, fingerprint=history.fingerprint(conn_id, spec))
+        return history.plan(
+            self.entries,
+            generation=self.generation,
+            fingerprint=history.fingerprint(conn_id, spec),
+            clears=self.clears,
+        )
 
     def intend(self, conn_id: str, spec: JobSpec, request: str, *, leave: bool) -> Entry:
         """Write down that a start is about to be sent."""
         entry = Entry(
             seq=history.next_seq(self.entries),
             generation=self.generation,
+            clears=self.clears,
             fingerprint=history.fingerprint(conn_id, spec),
             conn_id=conn_id,
             service=spec.service,

@@ -50,6 +50,7 @@ class Entry:
     :param fingerprint: of what decides the bill.
     :param request: what was sent, in a few words, for a message.
     :param intent_at: seconds since the epoch just before the start was sent.
+    :param clears: counts the clears of the run; None where Airflow does not say.
     :param leave: the user wants the job left running when its task is killed.
     :param job: the job; None as long as no id is known.
     """
@@ -62,6 +63,7 @@ class Entry:
     kind: str
     request: str
     intent_at: float
+    clears: int | None = None
     leave: bool = False
     job: StartedJob | None = None
     closed: Closed | None = None
@@ -113,25 +115,27 @@ class Fate(StrEnum):
     FORGET = "forget"
 
 
-def plan(history: Sequence[Entry], *, generation: int, fingerprint: str) -> Plan:
+def plan(history: Sequence[Entry], *, generation: int, fingerprint: str, clears: int | None = None) -> Plan:
     """Decide from the record alone.
 
     :param generation: of the current try.
     :param fingerprint: of what the current try would start.
+    :param clears: of the run, so far.
     """
     open_entries = [entry for entry in history if entry.is_open]
     unanswered = [entry for entry in open_entries if entry.job is None]
     answered = [entry for entry in open_entries if entry.job is not None]
     same = [entry for entry in answered if entry.fingerprint == fingerprint]
     # A try that had delivered, or handed over, and then died has a retry: it must not buy the job again. A task that
-    # succeeded runs again only after a clear, which makes a new generation.
+    # succeeded runs again only after a clear, which makes a new generation, unless `retries` was lowered meanwhile; so
+    # the run's clears are compared, too.
     newest = max(history, key=lambda entry: entry.seq, default=None)
-    this_try = (generation, fingerprint)
+    this_try = (generation, fingerprint, clears)
     if (
         newest is not None
         and newest.job
         and newest.closed in _DONE
-        and (newest.generation, newest.fingerprint) == this_try
+        and (newest.generation, newest.fingerprint, newest.clears) == this_try
     ):
         same.append(newest)
     ask = max(same, key=lambda entry: entry.seq, default=None)
