@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Mapping
@@ -151,7 +152,13 @@ class Ledger:
             intent_at=time.time(),
             leave=leave,
         )
-        self._write(entry)
+        try:
+            self._write(entry)
+        except BaseException:
+            # Nothing is sent now, and what was written in part must not look like an unanswered start to the retry.
+            with contextlib.suppress(Exception):
+                self._write(history.closed(entry, Closed.NOT_STARTED))
+            raise
         return entry
 
     def started(self, entry: Entry, job: StartedJob) -> Entry:
