@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -11,6 +11,7 @@ from airflow_provider_jobs.exceptions import (
     RequestRejectedError,
     UnexpectedReplyError,
 )
+from airflow_provider_jobs.jobs.finding import Listing
 from airflow_provider_jobs.jobs.model import FAILED_LISTED, JobRef, JobSpec, JobState, JobStatus, StartedJob
 from airflow_provider_jobs.services.base import (
     Flow,
@@ -24,6 +25,7 @@ from airflow_provider_jobs.services.base import (
     whole,
 )
 from airflow_provider_jobs.services.errors import as_text, error_for, explain, is_page
+from airflow_provider_jobs.services.firecrawl import listing
 from airflow_provider_jobs.services.firecrawl.options import BATCH_OPTIONS
 from airflow_provider_jobs.services.firecrawl.pages import PageWalk
 from airflow_provider_jobs.services.options import check_options
@@ -222,6 +224,18 @@ class FirecrawlService:
             if reply.status != 404 or not is_page(reply):
                 return None
         return None
+
+    # --- list -------------------------------------------------------------------------------------------------
+
+    def mark(self, spec: JobSpec) -> str | None:
+        """Return what the lists show of a job; see :func:`listing.mark`."""
+        return listing.mark(spec)
+
+    def list_jobs(
+        self, kind: str | None, api_version: str | None, *, since: float, clock: Callable[[], float]
+    ) -> Flow[Listing]:
+        """Ask for the jobs that were started since then; see :mod:`listing`."""
+        return listing.list_jobs(self.label, kind, api_version, since=since, clock=clock)
 
     # --- account ----------------------------------------------------------------------------------------------
 
