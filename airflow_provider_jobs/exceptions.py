@@ -149,6 +149,10 @@ class JobCancelledError(RemoteJobsError):
     """The job was cancelled, by somebody or something else."""
 
 
+class JobNotOverError(RemoteJobsError):
+    """The job still runs, and its result was asked for."""
+
+
 class JobTimeoutError(RemoteJobsError):
     """The job was not over at its deadline."""
 

@@ -13,6 +13,7 @@ from airflow_provider_jobs.hooks.firecrawl import FirecrawlHook, job_ref
 from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobStatus, JobSummary, StartedJob
 from airflow_provider_jobs.operators.base import RemoteJobOperator
 from airflow_provider_jobs.operators.cancelling import cancel_job
+from airflow_provider_jobs.operators.delivery import Delivery
 from airflow_provider_jobs.results import Sink
 from airflow_provider_jobs.services.firecrawl import FirecrawlService, check_version
 from airflow_provider_jobs.tasks import airflow_errors, is_literal
@@ -84,7 +85,7 @@ class FirecrawlBatchScrapeOperator(RemoteJobOperator):
         """Return the name of a batch scrape."""
         return job_ref("batch_scrape", job_id, api_version or self.hook.api_version)
 
-    def deliver(self, job: StartedJob, status: JobStatus, sink: Sink) -> tuple[JobSummary, Sequence[dict[str, str]]]:
+    def deliver(self, job: StartedJob, status: JobStatus, sink: Sink) -> Delivery:
         """Bring the documents into a sink, each once, and compare their number with what was sent and counted."""
         walk = self.hook.pages(job.ref)
         with self.hook.get_conn() as transport:
@@ -110,7 +111,7 @@ class FirecrawlBatchScrapeOperator(RemoteJobOperator):
             credits_used=status.credits_used,
             data=sink.data,
         )
-        return summary, failed
+        return Delivery(summary, failed)
 
     def _failed_pages(self, job: StartedJob) -> list[dict[str, str]]:
         failed = [{"url": url, "error": "not a valid address", "code": "INVALID_URL"} for url in job.refused_names]

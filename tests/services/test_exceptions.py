@@ -110,6 +110,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "StartUncertainError": ("tests/hooks", "tests/operators"),
     "JobFailedError": ("tests/operators", "tests/airflow"),
     "JobCancelledError": ("tests/operators", "tests/airflow"),
+    "JobNotOverError": ("tests/operators",),
     "JobTimeoutError": ("tests/hooks", "tests/operators", "tests/airflow"),
     "JobKilledError": ("tests/operators", "tests/airflow"),
     "NotCancellableError": ("tests/operators",),
