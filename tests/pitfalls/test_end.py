@@ -353,7 +353,7 @@ def test_an_error_that_quotes_a_whole_page_becomes_a_short_text(
     params = {"text": "the model gave up", "status": 200}
     sandbox.control.fault("firecrawl", "error_object", method="GET", times=None, **params)
     with pytest.raises(JobFailedError, match="the model gave up") as caught:
-        scrape(pages(1)).run()
+        scrape(pages(1), job_timeout=20).run()
     assert len(str(caught.value)) < 800
     logged = capfd.readouterr().out
     assert "ended as failed" in str(caught.value)
