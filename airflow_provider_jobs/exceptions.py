@@ -132,6 +132,17 @@ class ServiceUnavailableError(ServiceError):
         self.retry_after = retry_after
 
 
+class PageTimeoutError(ServiceUnavailableError):
+    """The page, map or search of a call was not there in time (408). A definite answer: nothing was lost.
+
+    :param goes_on: the service is still at it, and the same request joins it.
+    """
+
+    def __init__(self, message: str, *, status: int, retry_after: float | None = None, goes_on: bool = False) -> None:
+        super().__init__(message, status=status, retry_after=retry_after)
+        self.goes_on = goes_on
+
+
 # --- a job's life ---------------------------------------------------------------------------------------------
 
 
@@ -139,6 +150,10 @@ class StartUncertainError(RemoteJobsError):
     """The answer to a start was lost: a job may be running that nobody has the id of."""
 
     permanent = True
+
+
+class CallUncertainError(StartUncertainError):
+    """The answer to a billed call was lost: it may have been carried out and billed. Its result is lost."""
 
 
 class JobFailedError(RemoteJobsError):

@@ -151,6 +151,7 @@ class RemoteJobOperator(DeliveringOperator):
             deadline=deadline,
             poll_interval=self.poll_interval,
             cancel_on_kill=self.cancel_on_kill,
+            cancel_at_deadline=self.hook.service.kinds[job.ref.kind].cancellable,
             leave_when_lost=custody.may_leave,
         )
         custody.killer.check()

@@ -22,13 +22,13 @@ def settle(ledger: Ledger, hook: RemoteJobsHook, decided: Plan, *, log: Any) -> 
     :raises RemoteJobsError: an earlier job could not be ended; nothing is started beside it.
     """
     for entry in decided.forget:
-        log.warning("%s The task was cleared since: a new job is started.", _unanswered(entry))
+        log.warning("%s The task was cleared since: a new job is started.", unanswered(entry))
         ledger.close(entry, Closed.UNKNOWN)
     for entry in decided.end:
         _end(ledger, hook, entry, log)
     if decided.unsure:
         raise StartUncertainError(
-            f"{_unanswered(decided.unsure[-1])} It is not started again: look at the service for it, then clear the "
+            f"{unanswered(decided.unsure[-1])} It is not started again: look at the service for it, then clear the "
             "task to start a new one."
         )
 
@@ -80,7 +80,8 @@ def _end(ledger: Ledger, hook: RemoteJobsHook, entry: Entry, log: Any) -> None:
     ledger.close(entry, Closed.SUPERSEDED if outcome.was_over else Closed.CANCELLED)
 
 
-def _unanswered(entry: Entry) -> str:
+def unanswered(entry: Entry) -> str:
+    """Return what is known of a start, or a call, whose answer is not on record."""
     when = dt.datetime.fromtimestamp(entry.intent_at, dt.UTC).isoformat(timespec="seconds")
     return (
         f"An earlier try sent {entry.request} through connection {entry.conn_id} at {when}, and no answer to it is on "
