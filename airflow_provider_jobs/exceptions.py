@@ -132,6 +132,17 @@ class ServiceUnavailableError(ServiceError):
         self.retry_after = retry_after
 
 
+class PageTimeoutError(ServiceUnavailableError):
+    """The page, map or search of a call was not there in time (408). A definite answer: nothing was lost.
+
+    :param goes_on: the service is still at it, and the same request joins it.
+    """
+
+    def __init__(self, message: str, *, status: int, retry_after: float | None = None, goes_on: bool = False) -> None:
+        super().__init__(message, status=status, retry_after=retry_after)
+        self.goes_on = goes_on
+
+
 # --- a job's life ---------------------------------------------------------------------------------------------
 
 
@@ -150,12 +161,20 @@ class StartUncertainError(RemoteJobsError):
         self.lost_at = lost_at
 
 
+class CallUncertainError(StartUncertainError):
+    """The answer to a billed call was lost: it may have been carried out and billed. Its result is lost."""
+
+
 class JobFailedError(RemoteJobsError):
     """The job ended as failed."""
 
 
 class JobCancelledError(RemoteJobsError):
     """The job was cancelled, by somebody or something else."""
+
+
+class JobNotOverError(RemoteJobsError):
+    """The job still runs, and its result was asked for."""
 
 
 class JobTimeoutError(RemoteJobsError):

@@ -188,6 +188,12 @@ class Custody:
 
         :raises AirflowFailException: it may still run; a retry would start a second one beside it.
         """
+        job = self.killer.job
+        if job is not None and not self._hook.service.kinds[job.ref.kind].cancellable:
+            self._log.warning("%s runs on and is billed: %s cannot cancel it", job.ref, self._hook.service.label)
+            self.killer.disarm()
+            self._close(Closed.LEFT)
+            return
         try:
             self.killer.cancel_surely(f"the task failed ({type(error).__name__})")
         except JobNotCancelledError as problem:

@@ -15,6 +15,7 @@ from airflow_provider_jobs.hooks.datafiniti import DatafinitiHook, job_ref
 from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobStatus, JobSummary, StartedJob
 from airflow_provider_jobs.operators.base import RemoteJobOperator
 from airflow_provider_jobs.operators.cancelling import cancel_job
+from airflow_provider_jobs.operators.delivery import Delivery
 from airflow_provider_jobs.results import LARGEST_RETURN_VALUE, OutputFolder, Sink
 from airflow_provider_jobs.services.datafiniti import (
     DatafinitiService,
@@ -135,7 +136,7 @@ class DatafinitiDownloadOperator(RemoteJobOperator):
         """Return the name of a download."""
         return job_ref(job_id)
 
-    def deliver(self, job: StartedJob, status: JobStatus, sink: Sink) -> tuple[JobSummary, Sequence[dict[str, str]]]:
+    def deliver(self, job: StartedJob, status: JobStatus, sink: Sink) -> Delivery:
         """Bring all result files into a sink and compare their rows with what the service counted."""
         status = self._with_links(job, status)
         file_format = check_file_format(self.file_format)
@@ -161,7 +162,7 @@ class DatafinitiDownloadOperator(RemoteJobOperator):
             credits_used=status.credits_used,
             data=sink.data,
         )
-        return summary, []
+        return Delivery(summary)
 
     def _with_links(self, job: StartedJob, status: JobStatus) -> JobStatus:
         # A trigger's event carries no links, they are secrets. The state that ended the wait stands.

@@ -9,6 +9,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "pagination": ("current", "A", "B", "C"),
     "server": ("2026", "2025"),
     "cancel_reply": ("status", "message", "empty"),
+    "agent_cancelled": ("failed", "cancelled"),
     "wire": ("w2", "w1", "w3"),
     "cancel_body": ("object", "message", "empty"),
     "error_family": ("e1", "e2", "nonjson"),
@@ -69,6 +70,9 @@ class FirecrawlSettings(_Mergeable):
     synthetic: bool = False
     drop_results: int = 0
     duplicate_document: bool = False
+    agent_newer: bool = True
+    agent_cancelled: str = "failed"
+    agent_expires: bool = False
 
     @property
     def with_database(self) -> bool:

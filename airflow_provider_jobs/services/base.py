@@ -128,9 +128,16 @@ The driver throws a transport's error into the flow at the request that met it.
 
 @dataclass(frozen=True, slots=True)
 class KindInfo:
-    """What a service can do with one kind of job."""
+    """What a service can do with one kind of job.
+
+    :param cancellable: there is a request that cancels it.
+    :param watchable: it has a status that can be asked for; without one, a cancel cannot be verified either.
+    :param instead: what to do when it cannot be cancelled, for a message.
+    """
 
     cancellable: bool = True
+    watchable: bool = True
+    instead: str = ""
 
 
 class Service(Protocol):
@@ -155,7 +162,10 @@ class Service(Protocol):
         """Return the request that cancels a job."""
 
     def read_cancel(self, ref: JobRef, request: Request, reply: Reply) -> str | None:
-        """Read the answer to a cancel: None when accepted, else why there is nothing left to cancel."""
+        """Read the answer to a cancel: None when accepted, else why there is nothing left to cancel.
+
+        :raises NotCancellableError: this server has no such request.
+        """
 
     def mark(self, spec: JobSpec) -> str | None:
         """Return what the service's lists show of a job, or None when they cannot tell it from others."""

@@ -192,7 +192,7 @@ def test_datafiniti_options(options: Any, told: str) -> None:
 # -- cancel operators ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["extract", "agent", "scrape", "batch-scrape", ""])
+@pytest.mark.parametrize("kind", ["extract", "map", "batch-scrape", ""])
 def test_kinds_that_cannot_be_cancelled(kind: str) -> None:
     with pytest.raises(NotCancellableError, match="batch_scrape"):
         FirecrawlCancelJobOperator(task_id="cancel", job_id="1", kind=kind)
@@ -289,7 +289,7 @@ class Ti:
 @pytest.mark.parametrize(
     ("operator", "told"),
     [
-        (rendered(FirecrawlCancelJobOperator(task_id="c", job_id="1"), kind="agent"), "cannot cancel 'agent'"),
+        (rendered(FirecrawlCancelJobOperator(task_id="c", job_id="1"), kind="extract"), "cannot cancel 'extract'"),
         (rendered(FirecrawlCancelJobOperator(task_id="c", job_id="1"), api_version="v9"), "api_version"),
         (rendered(FirecrawlCancelJobOperator(task_id="c", job_id="1"), job_id=None), "job_id"),
         (rendered(FirecrawlCancelJobOperator(task_id="c", job_id="1"), job_id=" "), "job_id"),

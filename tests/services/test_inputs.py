@@ -10,7 +10,7 @@ from airflow_provider_jobs.exceptions import InvalidInputError
 from airflow_provider_jobs.services.base import encode_json
 from airflow_provider_jobs.services.datafiniti import DatafinitiService
 from airflow_provider_jobs.services.firecrawl import FirecrawlService, check_version
-from airflow_provider_jobs.services.firecrawl.wire import LARGEST_BODY
+from airflow_provider_jobs.services.firecrawl.inputs import LARGEST_BODY
 from airflow_provider_jobs.services.options import check_options
 
 FIRECRAWL = FirecrawlService()
@@ -169,12 +169,12 @@ def test_a_name_that_is_no_text() -> None:
 
 
 def test_without_a_version_a_name_of_any_version_will_do() -> None:
-    assert FIRECRAWL.check_batch_options({"parsePDF": True, "parsers": []}, version=None) == {
+    assert FIRECRAWL.check_options("batch_scrape", {"parsePDF": True, "parsers": []}, version=None) == {
         "parsePDF": True,
         "parsers": [],
     }
     with pytest.raises(InvalidInputError, match=r"no option 'parsePdf'; did you mean 'parsePDF'\?"):
-        FIRECRAWL.check_batch_options({"parsePdf": True}, version=None)
+        FIRECRAWL.check_options("batch_scrape", {"parsePdf": True}, version=None)
 
 
 def test_options_are_copied() -> None:
@@ -195,7 +195,7 @@ def test_every_documented_option_is_known() -> None:
             "v2": {"parsers", "lockdown", "redactPII", "profile", "threatProtection", "auditMetadata"}}  # fmt: skip
     for version, names in only.items():
         options = dict.fromkeys(both | names, 1)
-        assert FIRECRAWL.check_batch_options(options, version=version) == options
+        assert FIRECRAWL.check_options("batch_scrape", options, version=version) == options
 
 
 @pytest.mark.parametrize("version", ["v3", "V1", "", None, 1, ["v1"]])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from airflow_provider_jobs.services.options import check_options
 
 _PAGE_COMMON = frozenset(
     {
@@ -36,3 +39,17 @@ PAGE_OPTIONS: Mapping[str, frozenset[str]] = {"v1": _PAGE_V1, "v2": _PAGE_V2}
 
 BATCH_OPTIONS: Mapping[str, frozenset[str]] = {v: names | _JOB for v, names in PAGE_OPTIONS.items()}
 """What the body of a batch scrape may hold beside ``urls``, per API version."""
+
+
+def check_body_options(
+    options: Any, *, operation: str, version: str | None, by_argument: Collection[str], check: bool = True
+) -> dict[str, Any]:
+    """Return a copy of the options of an operation after checking them."""
+    return check_options(
+        options,
+        where="Firecrawl's " + operation.replace("_", " "),
+        known=BATCH_OPTIONS,
+        version=version,
+        by_argument=by_argument,
+        check_names=check and operation == "batch_scrape",
+    )
