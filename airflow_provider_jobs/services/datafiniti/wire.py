@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -15,8 +15,10 @@ from airflow_provider_jobs.exceptions import (
     ServiceUnavailableError,
     UnexpectedReplyError,
 )
+from airflow_provider_jobs.jobs.finding import Listing
 from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobState, JobStatus, StartedJob
 from airflow_provider_jobs.services.base import Flow, KindInfo, Purpose, Reply, Request, items, number, whole
+from airflow_provider_jobs.services.datafiniti import listing as lists
 from airflow_provider_jobs.services.datafiniti.checks import (
     check_data_type,
     check_file_format,
@@ -160,6 +162,16 @@ class DatafinitiService:
         body = reply.json()
         jobs = items(body if isinstance(body, list) else reply.object(request).get("records"))
         return [(job_id, _status(job)) for job in jobs if isinstance(job, dict) and (job_id := _id(job))]
+
+    def mark(self, spec: JobSpec) -> str | None:
+        """Return what the list shows of a download; see :func:`lists.mark`."""
+        return lists.mark(spec)
+
+    def list_jobs(
+        self, kind: str | None, api_version: str | None, *, since: float, clock: Callable[[], float]
+    ) -> Flow[Listing]:
+        """Ask for the downloads that were started since then; see :mod:`lists`."""
+        return lists.list_jobs(self.label, lambda job: (_id(job), _status(job)), since=since, clock=clock)
 
     def cancel(self, ref: JobRef) -> Request:
         """Return the request that cancels a job. It stops the job and keeps what it has; so does the bill."""
