@@ -147,9 +147,18 @@ class PageTimeoutError(ServiceUnavailableError):
 
 
 class StartUncertainError(RemoteJobsError):
-    """The answer to a start was lost: a job may be running that nobody has the id of."""
+    """The answer to a start was lost: a job may be running that nobody has the id of.
+
+    :param sent_at: seconds since the epoch at which the start was sent, or None where that is not known.
+    :param lost_at: at which its answer was given up.
+    """
 
     permanent = True
+
+    def __init__(self, message: str, *, sent_at: float | None = None, lost_at: float | None = None) -> None:
+        super().__init__(message)
+        self.sent_at = sent_at
+        self.lost_at = lost_at
 
 
 class CallUncertainError(StartUncertainError):

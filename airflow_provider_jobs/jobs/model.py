@@ -122,6 +122,7 @@ class JobStatus:
     :param credits_used: credits billed so far, or None when unknown.
     :param error: the service's explanation of a failure.
     :param warning: anything else the service wants to be read.
+    :param file_format: what the service calls the format of the result files, where it names one.
     :param links: addresses of result files, where the service names them. They are secrets and do not
         appear in the representation or in :meth:`to_dict`.
     """
@@ -133,6 +134,7 @@ class JobStatus:
     credits_used: float | None = None
     error: str | None = None
     warning: str | None = None
+    file_format: str | None = None
     links: tuple[str, ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol, TypeVar
@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from airflow_provider_jobs.exceptions import UnexpectedReplyError
+from airflow_provider_jobs.jobs.finding import Listing
 from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobStatus, StartedJob
 
 T = TypeVar("T")
@@ -164,6 +165,18 @@ class Service(Protocol):
         """Read the answer to a cancel: None when accepted, else why there is nothing left to cancel.
 
         :raises NotCancellableError: this server has no such request.
+        """
+
+    def mark(self, spec: JobSpec) -> str | None:
+        """Return what the service's lists show of a job, or None when they cannot tell it from others."""
+
+    def list_jobs(
+        self, kind: str | None, api_version: str | None, *, since: float, clock: Callable[[], float]
+    ) -> Flow[Listing]:
+        """Ask for the jobs that were started since then, in seconds since the epoch by our clock.
+
+        :param kind: only this one; None: all.
+        :raises ServiceError: the service can list, but does not now.
         """
 
     def check_error(self, request: Request, reply: Reply) -> None:

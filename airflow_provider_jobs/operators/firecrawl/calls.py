@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,7 +16,6 @@ from airflow_provider_jobs.hooks.firecrawl import FirecrawlHook
 from airflow_provider_jobs.jobs.history import Closed, Entry
 from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobState, JobSummary
 from airflow_provider_jobs.ledger import Ledger
-from airflow_provider_jobs.operators.earlier import unanswered
 from airflow_provider_jobs.results import OutputFolder, ReturnValue, Sink
 from airflow_provider_jobs.services.firecrawl import CallResult, FirecrawlCalls, check_version
 from airflow_provider_jobs.tasks import airflow_errors, is_literal
@@ -106,9 +106,9 @@ class FirecrawlCallOperator(BaseOperator):
         for entry in (*plan.forget, *plan.unsure):
             if entry in plan.unsure and not self.retry_billed:
                 raise CallUncertainError(
-                    f"{unanswered(entry)} It is not sent again; clear the task to do so, or set retry_billed=True"
+                    f"{_unanswered(entry)} It is not sent again; clear the task to do so, or set retry_billed=True"
                 )
-            self.log.warning("%s It is sent again.", unanswered(entry))
+            self.log.warning("%s It is sent again.", _unanswered(entry))
             ledger.close(entry, Closed.UNKNOWN)
 
     def _call(self, ledger: Ledger, entry: Entry, spec: JobSpec) -> CallResult:
@@ -149,6 +149,14 @@ class FirecrawlCallOperator(BaseOperator):
 
     def _folder(self, context: Context) -> OutputFolder:
         return OutputFolder(self.output_path, Owner.of(context).to_dict())
+
+
+def _unanswered(entry: Entry) -> str:
+    when = dt.datetime.fromtimestamp(entry.intent_at, dt.UTC).isoformat(timespec="seconds")
+    return (
+        f"An earlier try sent {entry.request} through connection {entry.conn_id} at {when}, and no answer to it is on "
+        "record: it may have been carried out and billed."
+    )
 
 
 class FirecrawlScrapeOperator(FirecrawlCallOperator):

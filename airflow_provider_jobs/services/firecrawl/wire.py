@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +17,7 @@ from airflow_provider_jobs.exceptions import (
     RouteNotFoundError,
     UnexpectedReplyError,
 )
+from airflow_provider_jobs.jobs.finding import Listing
 from airflow_provider_jobs.jobs.model import FAILED_LISTED, JobRef, JobSpec, JobState, JobStatus, StartedJob
 from airflow_provider_jobs.services.base import (
     Flow,
@@ -31,6 +32,7 @@ from airflow_provider_jobs.services.base import (
     whole,
 )
 from airflow_provider_jobs.services.errors import as_text, error_for, explain, is_page
+from airflow_provider_jobs.services.firecrawl import listing
 from airflow_provider_jobs.services.firecrawl.calls import call_error
 from airflow_provider_jobs.services.firecrawl.inputs import NAME, FirecrawlInputs
 from airflow_provider_jobs.services.firecrawl.kinds import EXTRACT_SUCCESSOR, KINDS, check_cancellable, route_of
@@ -217,6 +219,18 @@ class FirecrawlService(FirecrawlInputs):
             if reply.status != 404 or not is_page(reply):
                 return None
         return None
+
+    # --- list -------------------------------------------------------------------------------------------------
+
+    def mark(self, spec: JobSpec) -> str | None:
+        """Return what the lists show of a job; see :func:`listing.mark`."""
+        return listing.mark(spec)
+
+    def list_jobs(
+        self, kind: str | None, api_version: str | None, *, since: float, clock: Callable[[], float]
+    ) -> Flow[Listing]:
+        """Ask for the jobs that were started since then; see :mod:`listing`."""
+        return listing.list_jobs(self.label, kind, api_version, since=since, clock=clock)
 
     # --- account ----------------------------------------------------------------------------------------------
 
