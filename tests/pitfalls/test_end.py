@@ -164,8 +164,8 @@ def test_pages_that_ran_out_of_time_are_listed_as_such(
     sandbox: Sandbox, scrape: Any, pages: Any, sent: Any, tmp_path: Path
 ) -> None:
     """The limit is the user's: none is set in their place, because waiting in the queue counts against it."""
-    slow = f"{sandbox.urls['site']}/slow/1.html"
-    value = scrape([*pages(1), slow], options={"timeout": 300}, output_path=str(tmp_path / "out")).run()
+    slow = f"{sandbox.urls['site']}/slow/1.html?ms=5000"
+    value = scrape([*pages(1), slow], options={"timeout": 1000}, output_path=str(tmp_path / "out")).run()
     assert (value["records"], value["failed"]) == (1, 1)
     (entry,) = lines(tmp_path / "out" / "_failed.jsonl")
     assert (entry["url"], entry["code"]) == (slow, "SCRAPE_TIMEOUT")
