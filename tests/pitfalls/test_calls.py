@@ -108,6 +108,7 @@ def test_a_scrape_that_fails_inside_http_200(sandbox: Sandbox, scrape_one: Any, 
     sandbox.control.fault("firecrawl", "error_object", times=None, status=200, text="the name is not known")
     with pytest.raises(AirflowFailException, match="the name is not known") as caught:
         scrape_one(api_version=version).run()
+    assert isinstance(caught.value.__cause__, RequestRejectedError)
     assert len(str(caught.value)) < 800
     assert len(sent()) == 1
 
