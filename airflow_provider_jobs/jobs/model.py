@@ -163,6 +163,7 @@ class JobStatus:
 class JobSummary:
     """What an operator returns about a delivered job.
 
+    :param job_id: the service's id; None of a call that has none.
     :param completed: the service's last counter of finished records, or None.
     :param total: the service's last counter of expected records, or None.
     :param records: number of distinct records delivered.
@@ -175,7 +176,7 @@ class JobSummary:
 
     service: str
     kind: str
-    job_id: str
+    job_id: str | None
     state: str
     completed: int | None
     total: int | None

@@ -75,6 +75,9 @@ class FirecrawlSettings(_Mergeable):
     agent_newer: bool = True
     agent_cancelled: str = "failed"
     agent_expires: bool = False
+    no_usage: bool = False
+    scrape_continues: bool = False
+    scrape_delete: bool = False
     extract_gone: bool | None = False
 
     @property
