@@ -12,7 +12,6 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_jobs.exceptions import (
     CallUncertainError,
-    InvalidInputError,
     JobFailedError,
     RemoteJobsError,
     RequestRejectedError,
@@ -22,7 +21,9 @@ from airflow_provider_jobs.operators.firecrawl import (
     FirecrawlCancelJobOperator,
     FirecrawlExtractOperator,
     FirecrawlFetchResultsOperator,
+    FirecrawlMapOperator,
     FirecrawlScrapeOperator,
+    FirecrawlSearchOperator,
 )
 from airflow_provider_jobs.sandbox import Sandbox
 from tests.conftest import FIRECRAWL_KEY
@@ -38,6 +39,20 @@ def scrape_one(task: Any, sandbox: Sandbox) -> Any:
 
     def make(page: str = "page1.html", **arguments: Any) -> Any:
         return task(FirecrawlScrapeOperator(task_id="job", url=f"{sandbox.urls['site']}/{page}", **arguments))
+
+    return make
+
+
+@pytest.fixture(params=["scrape", "map", "search"])
+def call(request: pytest.FixtureRequest, task: Any, sandbox: Sandbox) -> Any:
+    """Return a function that makes a task of each kind of call."""
+    page = f"{sandbox.urls['site']}/index.html"
+
+    def make(**arguments: Any) -> Any:
+        if request.param == "search":
+            return task(FirecrawlSearchOperator(task_id="job", query="articles", **arguments))
+        kind = FirecrawlScrapeOperator if request.param == "scrape" else FirecrawlMapOperator
+        return task(kind(task_id="job", url=page, **arguments))
 
     return make
 
@@ -73,7 +88,7 @@ def body(call: dict[str, Any]) -> dict[str, Any]:
 def test_a_page_that_cannot_be_had_is_a_verdict(scrape_one: Any, sent: Any, version: str, retry_billed: bool) -> None:
     """The same status as a fault of the service; a retry would be billed for nothing."""
     task = scrape_one("drop/1.html", api_version=version, retry_billed=retry_billed)
-    with pytest.raises(AirflowFailException, match="SCRAPE_ALL_ENGINES_FAILED.*the page cannot be had") as caught:
+    with pytest.raises(AirflowFailException, match=r"SCRAPE_ALL_ENGINES_FAILED.*the page cannot be had") as caught:
         task.run()
     assert isinstance(caught.value.__cause__, RequestRejectedError)
     assert [call["status"] for call in sent()] == [500]
@@ -91,9 +106,9 @@ def test_a_fault_of_the_service_is_no_verdict(sandbox: Sandbox, scrape_one: Any,
 
 @pytest.mark.pitfall("F19")
 @pytest.mark.parametrize("fault", ["500", "lost_reply", "truncated_json"])
-def test_a_call_with_a_lost_answer_is_sent_once(sandbox: Sandbox, scrape_one: Any, sent: Any, fault: str) -> None:
+def test_a_call_with_a_lost_answer_is_sent_once(sandbox: Sandbox, call: Any, sent: Any, fault: str) -> None:
     sandbox.control.fault("firecrawl", fault, method="POST", times=1)
-    task = scrape_one()
+    task = call()
     for _ in range(2):
         with pytest.raises(AirflowFailException) as caught:
             task.run()
@@ -126,36 +141,32 @@ def test_the_document_of_a_scrape_may_have_any_form(connect: Any, scrape_one: An
     with WireServer(lambda asked, line: reply(200, json.dumps(told))) as server:
         connect(server.url)
         value = scrape_one().run()
-    assert (value["data"], value["job_id"], value["credits_used"]) == ([document], "", None)
+    assert (value["data"], value["job_id"], value["credits_used"]) == ([document], None, None)
 
 
-@pytest.mark.pitfall("F46", "F26")
+@pytest.mark.pitfall("F26", "F20")
+@VERSIONS
+def test_calls_are_named_in_origin_and_have_no_key(call: Any, sent: Any, version: str) -> None:
+    assert call(api_version=version).run()["records"] >= 1
+    (post,) = sent("POST")
+    told = body(post)
+    assert (told["origin"], "integration" in told) == ("airflow-provider-jobs", False)
+    assert not [name for name in post["headers"] if "idempotency" in name.casefold()]
+
+
+@pytest.mark.pitfall("F46")
 def test_a_scrape_sets_no_age_of_its_own(scrape_one: Any, sent: Any) -> None:
     scrape_one(api_version="v2").run()
     scrape_one(api_version="v2", options={"maxAge": 0}).run()
-    told = [body(call) for call in sent("POST")]
-    assert [one.get("maxAge") for one in told] == [None, 0]
-    assert [(one["origin"], "integration" in one) for one in told] == [("airflow-provider-jobs", False)] * 2
-
-
-@pytest.mark.pitfall("F27")
-@VERSIONS
-def test_an_unknown_key_of_a_call_is_named_before_anything_is_sent(
-    sandbox: Sandbox, scrape_one: Any, agent: Any, version: str
-) -> None:
-    with pytest.raises(InvalidInputError, match="did you mean 'onlyMainContent'"):
-        scrape_one(api_version=version, options={"onlyMainContents": True})
-    with pytest.raises(InvalidInputError, match="did you mean 'model'"):
-        agent(options={"modle": "spark-1-mini"})
-    assert sandbox.control.requests() == []
+    assert [body(post).get("maxAge") for post in sent("POST")] == [None, 0]
 
 
 @pytest.mark.pitfall("F39")
 @pytest.mark.parametrize("fault", ["401", "402", "403", "413", "error_list"])
-def test_a_refused_call_is_final(sandbox: Sandbox, scrape_one: Any, sent: Any, fault: str) -> None:
+def test_a_refused_call_is_final(sandbox: Sandbox, call: Any, sent: Any, fault: str) -> None:
     sandbox.control.fault("firecrawl", fault, method="POST", times=None)
     with pytest.raises(AirflowFailException):
-        scrape_one(retry_billed=True).run()
+        call(retry_billed=True).run()
     assert len(sent()) == 1
 
 

@@ -60,18 +60,32 @@ def test_pages_that_robots_txt_forbids_are_listed(
 @pytest.mark.pitfall("F36")
 @VERSIONS
 def test_a_limit_is_always_sent(sandbox: Sandbox, crawl: Any, raw: Any, sent: Any, version: str) -> None:
-    """Left out, it would be lowered to what the account can pay; sent, the account's state is told."""
-    sandbox.control.settings(firecrawl={"credits": 3})
+    """Left out, servers of 2025 lower it to what the account can pay; sent, they tell."""
+    settings = {"server": "2025", "credits": 3}
+    sandbox.control.settings(firecrawl=settings)
     unsaid = raw("POST", f"/{version}/crawl", json={"url": f"{sandbox.urls['site']}/index.html"})
     job_id = unsaid.json()["id"]
     sandbox.control.wait_for(lambda: sandbox.control.job(job_id)["state"] == "completed")
     assert sandbox.control.job(job_id)["completed"] == 3, "lowered, and completed"
     sandbox.control.reset()
-    sandbox.control.settings(firecrawl={"credits": 3})
+    sandbox.control.settings(firecrawl=settings)
     with pytest.raises(AirflowFailException, match="Insufficient credits"):
         crawl(api_version=version).run()
     assert crawl(api_version=version, limit="2").run()["records"] == 2
     assert [body(call)["limit"] for call in sent("POST")] == [10_000, 2]
+
+
+@pytest.mark.pitfall("F36")
+@VERSIONS
+@pytest.mark.parametrize("credits", [3, None])
+def test_a_limit_that_was_lowered_to_what_the_account_can_pay(
+    sandbox: Sandbox, crawl: Any, raw: Any, capfd: pytest.CaptureFixture[str], version: str, credits: int | None
+) -> None:
+    """Servers of 2026 do that to a limit that was sent, as long as anything is left."""
+    sandbox.control.settings(firecrawl={"credits": credits})
+    value = crawl(api_version=version, limit=5).run()
+    assert (value["state"], value["records"], value["total"]) == ("succeeded", credits or 5, credits or 5)
+    assert (NO_CREDITS in capfd.readouterr().out) == (credits is not None)
 
 
 @pytest.mark.pitfall("F36")
@@ -80,7 +94,7 @@ def test_a_limit_is_always_sent(sandbox: Sandbox, crawl: Any, raw: Any, sent: An
 def test_a_crawl_that_is_shorter_than_its_limit(
     connect: Any, crawl: Any, capfd: pytest.CaptureFixture[str], left: float | None, warned: bool, version: str
 ) -> None:
-    """Servers of 2026 lower a limit that was sent, too, as long as anything is left."""
+    """Only an account without credits is a reason to think that more could have come."""
     documents = [{"metadata": {"scrapeId": str(number)}} for number in range(3)]
     status = {"success": True, "status": "completed", "completed": 3, "total": 3, "creditsUsed": 3, "data": documents}
     usage = {"v1": {"remaining_credits": left}, "v2": {"remainingCredits": left}}[version]
