@@ -137,6 +137,7 @@ class FirecrawlCalls(FirecrawlInputs):
         :raises UnexpectedReplyError: the answer is none.
         """
         if not reply.ok:
+            # What the service refuses was not carried out: it must not look like an answer that was lost.
             raise call_error(request, reply) or error_for("Firecrawl", request, reply)
         try:
             answer = decode_json(reply.body, type=_Answer)
