@@ -243,6 +243,17 @@ def test_a_cancel_does_not_wait_for_the_counters(
     assert (later.total == 5) == (server == "2025")
 
 
+@pytest.mark.pitfall("F14", "F12")
+def test_a_job_that_is_not_known_yet_is_cancelled(sandbox: Sandbox, hook: Any, pages: Any, raw: Any) -> None:
+    """For a while, "not found" does not mean that there is nothing to cancel."""
+    sandbox.control.settings(firecrawl={"not_found_for": 1.2, "hold": True})
+    job = hook.start_batch_scrape(pages(1))
+    assert [raw(method, f"/v1/batch/scrape/{job.ref.job_id}").status_code for method in ("GET", "DELETE")] == [404] * 2
+    outcome = hook.cancel(job.ref, started_at=job.started_at)
+    assert (outcome.status.state, outcome.was_over) == (JobState.CANCELLED, False)
+    assert sandbox.control.job(job.ref.job_id)["cancelled_by_delete"]
+
+
 @pytest.mark.pitfall("F13")
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_a_failure_inside_http_200(sandbox: Sandbox, scrape: Any, pages: Any, raw: Any, deferrable: bool) -> None:
