@@ -14,6 +14,7 @@ from airflow_provider_jobs.sandbox.firecrawl_account import AccountRoutes
 from airflow_provider_jobs.sandbox.firecrawl_agent import AgentRoutes
 from airflow_provider_jobs.sandbox.firecrawl_checks import Refused, Start, check_batch, check_crawl
 from airflow_provider_jobs.sandbox.firecrawl_crawl import Frontier, robots_of
+from airflow_provider_jobs.sandbox.firecrawl_extract import ExtractRoutes
 from airflow_provider_jobs.sandbox.firecrawl_guard import Guard, failure
 from airflow_provider_jobs.sandbox.firecrawl_jobs import END_STATES, FirecrawlJob
 from airflow_provider_jobs.sandbox.firecrawl_paging import page_of
@@ -33,6 +34,7 @@ class FirecrawlApp:
         self._fetcher = fetcher
         self._guard = Guard(world)
         self._agent = AgentRoutes(world, fetcher, self._guard)
+        self._extract = ExtractRoutes(world, fetcher, self._guard)
         self._account = AccountRoutes(world, self._guard)
 
     # -- what comes before every route -------------------------------------------------------------
@@ -257,6 +259,8 @@ class FirecrawlApp:
             ("POST", "/crawl", "crawl", self.start_crawl),
             ("GET", "/crawl/active", "status", self.active),
             ("GET", "/crawl/ongoing", "status", self.active),
+            ("POST", "/extract", "extract", self._extract.start),
+            ("GET", "/extract/{job_id}", "extract_status", self._extract.status),
             ("GET", "/team/credit-usage", "account", account.credit_usage),
             ("GET", "/team/queue-status", "account", account.queue_status),
             ("GET", "/concurrency-check", "status", account.concurrency),

@@ -199,8 +199,8 @@ class Run:
         self._world.clock.wake()
         await asyncio.wait({self._task}, timeout=30)
 
-    async def wait(self, seconds: float) -> bool:
-        """Whether the work ends within this time."""
+    async def wait(self, seconds: float | None) -> bool:
+        """Whether the work ends within this time; without one it is waited for."""
         await asyncio.wait({self._task}, timeout=seconds)
         return self.ended is not None
 

@@ -73,6 +73,7 @@ class FirecrawlSettings(_Mergeable):
     agent_newer: bool = True
     agent_cancelled: str = "failed"
     agent_expires: bool = False
+    extract_gone: bool | None = False
 
     @property
     def with_database(self) -> bool:
