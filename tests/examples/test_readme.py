@@ -23,7 +23,6 @@ def test_dag_to_copy_is_an_example() -> None:
     assert dag == (ROOT / link).read_text()
 
 
-@pytest.mark.filterwarnings("default::airflow.exceptions.AirflowProviderDeprecationWarning")
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example_can_be_imported_alone(path: Path, recwarn: pytest.WarningsRecorder) -> None:
     (dag,) = {id(value): value for value in runpy.run_path(str(path)).values() if isinstance(value, DAG)}.values()
