@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 from airflow_provider_jobs.exceptions import JobNotFoundError
 from airflow_provider_jobs.hooks.base import RemoteJobsHook
-from airflow_provider_jobs.jobs.finding import SLACK, Found, LostStart, NotFound, find
+from airflow_provider_jobs.jobs.finding import SLACK, Found, Listing, LostStart, NotFound, find
 from airflow_provider_jobs.jobs.history import Entry
 
 
@@ -33,9 +33,10 @@ def seek(
     :param time_limit: seconds for the list.
     :raises RemoteJobsError: the service could not be asked.
     """
-    listing = hook.list_jobs(
-        lost.kind, api_version=lost.api_version, since=lost.begin - SLACK, time_limit=time_limit
-    )  # fmt: skip
+    if lost.mark is None:
+        return find(lost, Listing(()))
+    since = lost.begin - SLACK
+    listing = hook.list_jobs(lost.kind, api_version=lost.api_version, since=since, time_limit=time_limit)
     answer = find(lost, listing, record=record, taken=taken, longest=longest_start(hook))
     if isinstance(answer, Found) and answer.ref.kind in hook.service.kinds:
         try:

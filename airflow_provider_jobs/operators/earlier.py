@@ -26,12 +26,12 @@ def settle(
     :raises RemoteJobsError: an earlier job could not be ended; nothing is started beside it.
     """
     for entry in decided.forget:
-        log.warning("%s The task was cleared since: a new job is started.", _unanswered(entry, searched))
+        log.warning("%s The task was cleared since: a new job is started.", unanswered(entry, searched))
         ledger.close(entry, Closed.UNKNOWN)
     for entry in decided.end:
         _end(ledger, hook, entry, log)
     if decided.unsure:
-        told = _unanswered(decided.unsure[-1], searched)
+        told = unanswered(decided.unsure[-1], searched)
         raise StartUncertainError(
             f"{told} It is not started again: look at the service for it, then clear the task to start a new one."
         )
@@ -84,7 +84,11 @@ def _end(ledger: Ledger, hook: RemoteJobsHook, entry: Entry, log: Any) -> None:
     ledger.close(entry, Closed.SUPERSEDED if outcome.was_over else Closed.CANCELLED)
 
 
-def _unanswered(entry: Entry, searched: Mapping[int, str] | None = None) -> str:
+def unanswered(entry: Entry, searched: Mapping[int, str] | None = None) -> str:
+    """Return what is known of a start, or a call, whose answer is not on record.
+
+    :param searched: what came of a search for it, by the number of the entry.
+    """
     when = dt.datetime.fromtimestamp(entry.intent_at, dt.UTC).isoformat(timespec="seconds")
     return (
         f"An earlier try sent {entry.request} through connection {entry.conn_id} at {when}, and no answer to it is on "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 
 from airflow_provider_jobs.compat import Owner
-from airflow_provider_jobs.exceptions import CallUncertainError, PageTimeoutError, RemoteJobsError
+from airflow_provider_jobs.exceptions import CallUncertainError, PageTimeoutError, RemoteJobsError, ResultTooLargeError
 from airflow_provider_jobs.hooks.firecrawl import FirecrawlHook
 from airflow_provider_jobs.jobs.history import Closed, Entry
 from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobState, JobSummary
@@ -93,7 +93,12 @@ class FirecrawlCallOperator(BaseOperator):
             self._settle(ledger, spec)
             entry = ledger.intend(self.hook.conn_id, spec, str(self.hook.calls.request(spec)), leave=True)
             result = self._call(ledger, entry, spec)
-            summary = self._deliver(context, spec, result)
+            try:
+                summary = self._deliver(context, spec, result)
+            except BaseException:
+                # It was answered, so nothing is uncertain; but what it has brought is gone.
+                ledger.close(entry, Closed.FAILED)
+                raise
             ledger.close(entry, Closed.DELIVERED)
             return summary.to_dict()
 
@@ -134,11 +139,16 @@ class FirecrawlCallOperator(BaseOperator):
             for record in result.records:
                 sink.add(record)
             summary = JobSummary(
-                service=self.service, kind=spec.kind, job_id=result.job_id or "", state=str(JobState.SUCCEEDED),
+                service=self.service, kind=spec.kind, job_id=result.job_id, state=str(JobState.SUCCEEDED),
                 completed=number, total=number, records=number, failed=0, missing=0,
                 credits_used=result.credits_used, data=sink.data,
             )  # fmt: skip
             summary = dataclasses.replace(summary, output=sink.finish(summary, [], ref))
+        except ResultTooLargeError as error:
+            raise ResultTooLargeError(
+                f"the answer to the {spec.kind} is larger than a return value may be; set output_path and clear the "
+                "task. That makes the call again, and it is billed again: the answer to a call cannot be fetched later"
+            ) from error
         except BaseException:
             sink.discard()
             raise
