@@ -11,8 +11,6 @@ with DAG(
     dag_id="firecrawl_mapped",
     schedule=None,
     tags=["firecrawl", "example"],
-    # Each mapped task is one job; Firecrawl limits how many pages of an account are in work, not how many jobs wait.
-    max_active_tasks=8,
     params={
         "urls": Param(
             ["https://example.com/", "https://www.iana.org/domains/root", "https://www.iana.org/domains/reserved"],
@@ -34,6 +32,8 @@ with DAG(
     scrape = FirecrawlBatchScrapeOperator.partial(
         task_id="scrape",
         deferrable=True,
+        # So many jobs at a time; deferred tasks count.
+        max_active_tis_per_dagrun=8,
         # Without the index, the second task would find the first one's manifest there, and refuse to start.
         output_path="{{ params.output_folder }}/{{ run_id }}/{{ ti.map_index }}",
         # Shown in the UI instead of 0, 1, 2 …: `task` is the mapped task, with its own arguments.
