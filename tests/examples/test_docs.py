@@ -372,6 +372,15 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda path: path.name)
+def test_links_to_headings_lead_somewhere(page: Path) -> None:
+    for name, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text()):
+        target = page.parent / name if name else page
+        headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
+        anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert anchor in anchors, f"{name}#{anchor}"
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda path: path.name)
 def test_named_files_exist(page: Path) -> None:
     for name in re.findall(r"`((?:example_dags|tests|docs|airflow_provider_jobs)/[\w/.-]*)`", page.read_text()):
         assert (ROOT / name).exists(), name
