@@ -46,6 +46,7 @@ class Ran:
     run_ids: dict[str, str]
     states: dict[str, str]
     jobs_to_cancel: dict[str, str]
+    names_while_deferred: dict[int, str]
 
     def xcom(self, dag_id: str, task_id: str, key: str = "return_value") -> Any:
         return self.airflow.xcom(dag_id, self.run_ids[dag_id], task_id, key)
@@ -120,6 +121,10 @@ def ran(airflow: AirflowCluster, sandbox_session: Any, tmp_path_factory: pytest.
         airflow.api("PATCH", f"/dags/{dag_id}", {"is_paused": True})
     for dag_id, task_id in DEFERRED.items():
         airflow.wait_for_task(dag_id, run_ids[dag_id], task_id, "deferred", RUN_TIMEOUT)
+    mapped = [
+        airflow.wait_for_task("firecrawl_mapped", run_ids["firecrawl_mapped"], "scrape", "deferred", RUN_TIMEOUT, index)
+        for index in range(2)
+    ]
     control.wait_for(lambda: len(control.jobs()) == len(cancel) + JOBS_AT_FIRST, RUN_TIMEOUT)
     control.settings(firecrawl={"hold": False}, datafiniti={"hold": False})
     for job in control.jobs():
@@ -127,7 +132,8 @@ def ran(airflow: AirflowCluster, sandbox_session: Any, tmp_path_factory: pytest.
             control.act(job["id"], "finish")
     run_ids |= {dag_id: airflow.trigger(dag_id, conf[dag_id]) for dag_id in sorted(CALLS)}
     states = {dag_id: airflow.wait_for_run(dag_id, run_id, RUN_TIMEOUT) for dag_id, run_id in run_ids.items()}
-    yield Ran(airflow, sandbox_session, site, folder, run_ids, states, cancel)
+    names = {task["map_index"]: task["rendered_map_index"] for task in mapped}
+    yield Ran(airflow, sandbox_session, site, folder, run_ids, states, cancel, names)
     sandbox_session.control.reset()
 
 
@@ -333,7 +339,7 @@ def test_mapped(ran: Ran) -> None:
     run_id = ran.run_ids[dag_id]
     listed = ran.airflow.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
     names = {ti["map_index"]: ti["rendered_map_index"] for ti in listed if ti["task_id"] == "scrape"}
-    assert names == {0: f"{ran.site} (1 pages)", 1: f"{ran.site}/articles (2 pages)"}
+    assert names == ran.names_while_deferred == {0: f"{ran.site} (1 pages)", 1: f"{ran.site}/articles (2 pages)"}
     folder = ran.folder / "mapped" / run_id
     assert {path.name for path in folder.iterdir()} == {"0", "1"}
     assert [len(documents_in(folder / str(index))) for index in names] == [1, 2]
