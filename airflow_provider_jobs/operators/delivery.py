@@ -35,11 +35,13 @@ class Delivery:
     :param failed: what failed, by name: ``url``, ``error``, ``code``.
     :param base: the number that a share in ``max_failed`` is taken of. None: of what was asked for, or where no number
         was, of all that was delivered, failed or is missing.
+    :param doubt: why the counts cannot be trusted. The result is delivered, and then the task fails.
     """
 
     summary: JobSummary
     failed: Sequence[dict[str, str]] = ()
     base: int | None = None
+    doubt: str | None = None
 
 
 class DeliveringOperator(BaseOperator):
@@ -106,14 +108,16 @@ class DeliveringOperator(BaseOperator):
             self.log.warning("%s says: %s", job.ref.service, status.warning)
         problem = end_error(job.ref, status)
         if problem is not None and not self.deliver_partial:
-            raise problem
+            raise type(problem)(f"{problem}{_left(status)}")
         delivery = self._deliver(context, job, status)
         summary = delivery.summary
         if problem is not None:
             raise type(problem)(f"{problem}; {summary.records} records were delivered{_where(summary)}")
         self._has_delivered()
         base = job.asked if delivery.base is None else delivery.base
-        short = shortfall(summary, asked=base, max_failed=self.max_failed, fail_on_empty=self.fail_on_empty)
+        short = delivery.doubt or shortfall(
+            summary, asked=base, max_failed=self.max_failed, fail_on_empty=self.fail_on_empty
+        )
         if short:
             first = "; ".join(f"{entry['url']}: {entry['error']}" for entry in delivery.failed[:3])
             raise ResultIncompleteError(f"{job.ref}: {short}{_where(summary)}" + (f". First: {first}" if first else ""))
@@ -150,15 +154,21 @@ class DeliveringOperator(BaseOperator):
 
 
 def end_error(ref: JobRef, status: JobStatus) -> RemoteJobsError | None:
-    """Return the error that a job's end means; None of a success."""
+    """Return the error that a job's end means, with what was billed and what can be fetched; None of a success."""
     if status.state is JobState.SUCCEEDED:
         return None
     told = f"{ref} ended as {status.describe()}" + (f": {status.error}" if status.error else "")
-    if status.completed:
-        told += (
-            f". {status.completed} records can still be fetched from the service (deliver_partial=True delivers them)"
-        )
+    told += "" if status.credits_used is not None else "; the service does not say what it billed"
     return JobCancelledError(told) if status.state is JobState.CANCELLED else JobFailedError(told)
+
+
+def _left(status: JobStatus) -> str:
+    """Say what a job that failed or was cancelled has nevertheless."""
+    if status.completed is None:
+        return "; deliver_partial=True delivers what it has"
+    if status.completed == 0:
+        return "; there is nothing to fetch"
+    return f". {status.completed} records can still be fetched from the service (deliver_partial=True delivers them)"
 
 
 def _where(summary: JobSummary) -> str:

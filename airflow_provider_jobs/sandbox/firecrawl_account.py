@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import datetime
+import re
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from airflow_provider_jobs.sandbox.firecrawl_checks import Refused
-from airflow_provider_jobs.sandbox.firecrawl_guard import Guard
+from airflow_provider_jobs.sandbox.firecrawl_guard import MANY, Guard, failure
 from airflow_provider_jobs.sandbox.firecrawl_jobs import DAY
 from airflow_provider_jobs.sandbox.replies import express, iso, unknown_error
 from airflow_provider_jobs.sandbox.world import World
 
+PLAN = 100_000
+# Credits and tokens are one purse: a credit is worth so many tokens.
+TOKENS = 15
 MOST_LISTED = 100
 ENDPOINTS = {
     "scrape", "crawl", "batch_scrape", "search", "extract", "llmstxt", "deep_research", "map", "agent", "browser",
@@ -26,15 +31,36 @@ class AccountRoutes:
     def __init__(self, world: World, guard: Guard) -> None:
         self._world, self._guard = world, guard
 
+    def _usage(self, request: Request, left: dict[str, int], plan: dict[str, int]) -> Response:
+        """What is left, and since 2026 the plan and its period; v1 in snake_case, v2 in camelCase."""
+        settings = self._world.firecrawl
+        if settings.no_usage:
+            raise failure(404, "Could not find credit usage information")
+        data: dict[str, Any] = dict(left)
+        if not settings.old:
+            data |= {**plan, "billingPeriodStart": None, "billingPeriodEnd": None}
+        if request.path_params["version"] == "v1":
+            data = {_snake(name): value for name, value in data.items()}
+        return express({"success": True, "data": data})
+
     async def credit_usage(self, request: Request) -> Response:
         """GET of the credits that are left."""
+        return self._usage(request, {"remainingCredits": self._guard.credits_left()}, {"planCredits": PLAN})
+
+    async def token_usage(self, request: Request) -> Response:
+        """GET of the tokens that are left to extracts."""
         left = self._guard.credits_left()
-        if request.path_params["version"] == "v1":
-            return express({"success": True, "data": {"remaining_credits": left}})
-        data: dict[str, Any] = {"remainingCredits": left}
-        if not self._world.firecrawl.old:
-            data |= {"planCredits": 100_000, "billingPeriodStart": None, "billingPeriodEnd": None}
-        return express({"success": True, "data": data})
+        tokens = MANY if left == MANY else left * TOKENS
+        return self._usage(request, {"remainingTokens": tokens}, {"planTokens": PLAN * TOKENS})
+
+    async def history(self, request: Request) -> Response:
+        """GET of what was used, by month; this stand-in knows the current one only."""
+        name = "totalTokens" if "/token-usage/" in request.url.path else "totalCredits"
+        used = self._guard.credits_used() * (TOKENS if name == "totalTokens" else 1)
+        now = datetime.datetime.fromtimestamp(self._world.clock.now(), datetime.UTC)
+        month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        period = {"startDate": iso(month.timestamp()), "endDate": None, name: used}
+        return express({"success": True, "periods": [period]})
 
     async def queue_status(self, request: Request) -> Response:
         """GET of the pages that wait and are in work."""
@@ -92,6 +118,10 @@ class AccountRoutes:
         jobs = [job for job in self._world.firecrawl_jobs.values() if self._guard.owns(request, job)]
         active = sum(job.in_flight for job in jobs)
         return express({"success": True, "concurrency": active, "maxConcurrency": settings.concurrency})
+
+
+def _snake(name: str) -> str:
+    return re.sub("[A-Z]", lambda letter: f"_{letter.group().lower()}", name)
 
 
 def _bad(name: str, message: str) -> Refused:

@@ -12,13 +12,14 @@ from starlette.routing import Route
 
 from airflow_provider_jobs.sandbox.firecrawl_account import AccountRoutes
 from airflow_provider_jobs.sandbox.firecrawl_agent import AgentRoutes
+from airflow_provider_jobs.sandbox.firecrawl_calls import CallRoutes
 from airflow_provider_jobs.sandbox.firecrawl_checks import Refused, Start, check_batch, check_crawl
 from airflow_provider_jobs.sandbox.firecrawl_crawl import Frontier, robots_of
 from airflow_provider_jobs.sandbox.firecrawl_extract import ExtractRoutes
 from airflow_provider_jobs.sandbox.firecrawl_guard import Guard, failure
-from airflow_provider_jobs.sandbox.firecrawl_jobs import END_STATES, FirecrawlJob
+from airflow_provider_jobs.sandbox.firecrawl_jobs import END_STATES, FirecrawlJob, page_credits
 from airflow_provider_jobs.sandbox.firecrawl_paging import page_of
-from airflow_provider_jobs.sandbox.pages import Fetcher, PageFailed
+from airflow_provider_jobs.sandbox.pages import Fetcher
 from airflow_provider_jobs.sandbox.replies import express, express_404, iso, unknown_error
 from airflow_provider_jobs.sandbox.world import World
 
@@ -35,6 +36,7 @@ class FirecrawlApp:
         self._guard = Guard(world)
         self._agent = AgentRoutes(world, fetcher, self._guard)
         self._extract = ExtractRoutes(world, fetcher, self._guard)
+        self._calls = CallRoutes(world, fetcher, self._guard)
         self._account = AccountRoutes(world, self._guard)
 
     # -- what comes before every route -------------------------------------------------------------
@@ -60,9 +62,11 @@ class FirecrawlApp:
         settings = self._world.firecrawl
         if settings.old and version == "v2" and path == "/batch/scrape/{job_id}/errors":
             return False
+        if path == "/scrape/{job_id}" and method == "DELETE":
+            return settings.scrape_delete and version == "v1"
         if path == "/agent" and method == "GET":
             return not settings.old and settings.agent_newer
-        return not (settings.old and path.startswith(SINCE_2026))
+        return not (settings.old and (path.startswith(SINCE_2026) or path.endswith("/historical")))
 
     # -- starts ------------------------------------------------------------------------------------
 
@@ -87,17 +91,24 @@ class FirecrawlApp:
         """POST /crawl."""
         body = await self._guard.body(request)
         version = str(request.path_params["version"])
-        limit = body.get("limit")
-        self._guard.check_credits(request.state.team, max(1, limit) if isinstance(limit, int) else 1)
+        settings, limit = self._world.firecrawl, body.get("limit")
+        # With credits for a part of the pages, 2025 refuses a limit and lowers a missing one, 2026 the other way (F36).
+        needed = max(1, limit) if settings.old and isinstance(limit, int) else 1
+        self._guard.check_credits(request.state.team, needed)
         self._guard.check_key(request)
-        wanted = check_crawl(body, version, self._world.firecrawl)
+        wanted = check_crawl(body, version, settings)
         robots = await robots_of(self._fetcher, wanted.urls[0])
         job = self._new_job(request, "crawl", wanted)
         most = int(limit) if isinstance(limit, int | float) else 10_000
-        if self._world.firecrawl.credits is not None:
+        if settings.credits is not None and settings.old == (limit is None):
             most = min(most, self._guard.credits_left())
         job.on_page = Frontier(job, body, robots, max(1, most)).page
-        return express(self._started(request, job, "crawl"))
+        answer = self._started(request, job, "crawl")
+        if version == "v2" and body.get("prompt"):
+            # No language model here: what the prompt asks for adds nothing to what was given.
+            given = {name: value for name, value in body.items() if name not in ("url", "prompt", "scrapeOptions")}
+            answer |= {"promptGeneratedOptions": {}, "finalCrawlerOptions": given}
+        return express(answer)
 
     def _new_job(self, request: Request, kind: str, wanted: Start) -> FirecrawlJob:
         world = self._world
@@ -127,20 +138,6 @@ class FirecrawlApp:
     def _started(self, request: Request, job: FirecrawlJob, route: str) -> dict[str, Any]:
         address = f"{self._guard.origin(request)}/{request.path_params['version']}/{route}/{job.id}"
         return {"success": True, "id": job.id, "url": address}
-
-    async def scrape(self, request: Request) -> Response:
-        """POST /scrape."""
-        body = await self._guard.body(request)
-        self._guard.check_credits(request.state.team, 1)
-        options = {name: value for name, value in body.items() if name != "url"}
-        version = str(request.path_params["version"])
-        wanted = check_batch({"urls": [body.get("url", "")], **options}, version, self._world.firecrawl)
-        try:
-            document, _ = await self._fetcher.document(wanted.urls[0], wanted.options)
-        except PageFailed as error:
-            status = 408 if error.code == "SCRAPE_TIMEOUT" else 500
-            return express({"success": False, "code": error.code, "error": str(error)}, status)
-        return express({"success": True, "data": document})
 
     # -- one job -----------------------------------------------------------------------------------
 
@@ -195,7 +192,7 @@ class FirecrawlApp:
             return settings.credits_used
         if settings.pagination == "C" and not job.done:
             return job.total
-        return job.completed_pages * (5 if job.with_json else 1)
+        return job.completed_pages * page_credits(job.options)
 
     async def cancel(self, request: Request) -> Response:
         """DELETE of a job."""
@@ -252,16 +249,23 @@ class FirecrawlApp:
 
     def build(self) -> Starlette:
         """The application."""
-        agent, account = self._agent, self._account
+        agent, account, calls = self._agent, self._account, self._calls
         shared: list[tuple[str, str, str, Handler]] = [
             ("POST", "/batch/scrape", "scrape", self.start_batch),
-            ("POST", "/scrape", "scrape", self.scrape),
+            ("POST", "/scrape", "scrape", calls.scrape),
+            ("GET", "/scrape/{job_id}", "status", calls.scraped),
+            ("DELETE", "/scrape/{job_id}", "status", calls.cancel),
+            ("POST", "/map", "map", calls.map),
+            ("POST", "/search", "search", calls.search),
             ("POST", "/crawl", "crawl", self.start_crawl),
             ("GET", "/crawl/active", "status", self.active),
             ("GET", "/crawl/ongoing", "status", self.active),
             ("POST", "/extract", "extract", self._extract.start),
             ("GET", "/extract/{job_id}", "extract_status", self._extract.status),
             ("GET", "/team/credit-usage", "account", account.credit_usage),
+            ("GET", "/team/token-usage", "account", account.token_usage),
+            ("GET", "/team/credit-usage/historical", "account", account.history),
+            ("GET", "/team/token-usage/historical", "account", account.history),
             ("GET", "/team/queue-status", "account", account.queue_status),
             ("GET", "/concurrency-check", "status", account.concurrency),
         ]

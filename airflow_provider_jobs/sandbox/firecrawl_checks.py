@@ -22,6 +22,7 @@ PAGE_V2 = {
 }  # fmt: skip
 PAGE_V2_2026 = {"minAge", "lockdown", "redactPII", "profile", "threatProtection", "auditMetadata"}
 COMMON = {"webhook", "maxConcurrency", "zeroDataRetention", "integration", "origin"}
+SCRAPE = {"url", "origin", "integration", "zeroDataRetention"}
 BATCH = COMMON | {"urls", "ignoreInvalidURLs", "appendToId"}
 CRAWL = COMMON | {
     "url", "limit", "maxDiscoveryDepth", "includePaths", "excludePaths", "regexOnFullURL", "scrapeOptions",
@@ -139,6 +140,18 @@ def unknown_keys(body: dict[str, Any], known: set[str], version: str, path: list
         return []
     message = f"Unrecognized key in body -- please review the {version} API documentation for request body changes"
     return [{"code": "unrecognized_keys", "keys": unknown, "path": path, "message": message}]
+
+
+def page_part(body: dict[str, Any], version: str, settings: FirecrawlSettings) -> tuple[dict[str, Any], list[Issue]]:
+    """The page options that stand in a body of their own, and what is wrong with them."""
+    options = body.get("scrapeOptions")
+    if options is None:
+        return {}, []
+    path = ["scrapeOptions"]
+    if not isinstance(options, dict):
+        return {}, [wrong_type(path, "object", type_name(options))]
+    issues = unknown_keys(options, page_keys(version, settings), version, path)
+    return options, issues + page_issues(options, version, path)
 
 
 def _format_issues(options: dict[str, Any], version: str, path: list[Any]) -> list[Issue]:
@@ -263,6 +276,22 @@ def check_batch(body: dict[str, Any], version: str, settings: FirecrawlSettings)
     return Start(good, options, told, body.get("appendToId"), body.get("maxConcurrency"))
 
 
+def check_scrape(body: dict[str, Any], version: str, settings: FirecrawlSettings) -> Start:
+    """The address and options of one page."""
+    keys = page_keys(version, settings)
+    issues = unknown_keys(body, keys | SCRAPE, version, [])
+    if "url" in body:
+        issues += url_issues(body["url"], ["url"])
+    else:
+        issues.append(wrong_type(["url"], "string", "undefined"))
+    options = {name: value for name, value in body.items() if name in keys}
+    issues += common_issues(body, settings) + page_issues(options, version, [])
+    if issues:
+        raise bad_request(issues, settings)
+    check_zdr(body, settings)
+    return Start([normal_url(body["url"])], options)
+
+
 def check_crawl(body: dict[str, Any], version: str, settings: FirecrawlSettings) -> Start:
     """The address and options of a crawl."""
     known = CRAWL | (CRAWL_V1 if version == "v1" else CRAWL_V2)
@@ -272,9 +301,8 @@ def check_crawl(body: dict[str, Any], version: str, settings: FirecrawlSettings)
         issues.append({"code": "custom", "message": BAD_ENDING, "path": ["url"]})
     else:
         issues += url_issues(given, ["url"])
-    options = body.get("scrapeOptions") or {}
-    issues += unknown_keys(options, page_keys(version, settings), version, ["scrapeOptions"])
-    issues += page_issues(options, version, ["scrapeOptions"]) + common_issues(body, settings)
+    options, wrong = page_part(body, version, settings)
+    issues += wrong + common_issues(body, settings)
     depth, address = body.get("maxDepth"), normal_url(given)
     if isinstance(depth, int) and not issues and _depth(address) > depth:
         issues.append({"code": "custom", "message": "URL depth exceeds the specified maxDepth", "path": ["url"]})

@@ -17,8 +17,7 @@ from airflow_provider_jobs.sandbox.firecrawl_checks import (
     bad_request,
     common_issues,
     normal_url,
-    page_issues,
-    page_keys,
+    page_part,
     too_big,
     type_name,
     unknown_keys,
@@ -71,9 +70,7 @@ def check_extract(body: dict[str, Any], version: str, settings: FirecrawlSetting
         issues.append(wrong_type(["prompt"], "string", type_name(prompt)))
     if schema is not None and not isinstance(schema, dict):
         issues.append({"code": "custom", "message": "Invalid JSON schema.", "path": ["schema"]})
-    options = body.get("scrapeOptions") or {}
-    issues += unknown_keys(options, page_keys(version, settings), version, ["scrapeOptions"])
-    issues += page_issues(options, version, ["scrapeOptions"]) + common_issues(body, settings)
+    issues += page_part(body, version, settings)[1] + common_issues(body, settings)
     if urls is None and not prompt and not issues:
         message = "Either 'urls' or 'prompt' must be provided."
         issues.append({"code": "custom", "message": message, "path": []})

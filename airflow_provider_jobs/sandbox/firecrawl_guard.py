@@ -73,9 +73,13 @@ class Guard:
         given = self._world.firecrawl.credits
         if given is None:
             return 100_000 if self._world.firecrawl.with_database else MANY
+        return max(0, given - self.credits_used())
+
+    def credits_used(self) -> int:
+        """What everything in this sandbox has cost."""
         pages: int = sum(job.completed_pages for job in self._world.firecrawl_jobs.values())
         runs: int = sum(run.credits for run in self._world.runs.values())
-        return max(0, given - pages - runs)
+        return pages + runs + len(self._world.calls)
 
     def owns(self, request: Request, job: Any) -> bool:
         """Whether the job belongs to the team that asks; without database there is only one team."""

@@ -67,6 +67,8 @@ class Run:
         self.result_gone = self.record_gone = False
         # An extraction that a server of 2025 runs inside the POST has no record to ask for.
         self.hidden = False
+        # A scrape that goes on after its 408 waits for the same request.
+        self.unclaimed = False
         self._world, self._fetcher = world, fetcher
         self._steps: list[str | None] = list(urls) or [None]
         self._done_steps = 0
@@ -141,7 +143,10 @@ class Run:
             return
         try:
             if url is not None:
-                self.documents.append(await self._document(url))
+                document = await self._document(url)
+                if self.kind == "scrape":
+                    document["metadata"]["scrapeId"] = self.id
+                self.documents.append(document)
         except PageFailed as problem:
             self.problem = problem
             return

@@ -16,6 +16,8 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "zero_match": ("completed_empty", "400", "404_nonjson", "stuck"),
     "delete_terminal": ("object", "400"),
     "bad_token_status": (401, 400),
+    "csv_header": ("each", "first"),
+    "csv_quotes": ("doubled", "bare"),
 }
 
 
@@ -73,6 +75,9 @@ class FirecrawlSettings(_Mergeable):
     agent_newer: bool = True
     agent_cancelled: str = "failed"
     agent_expires: bool = False
+    no_usage: bool = False
+    scrape_continues: bool = False
+    scrape_delete: bool = False
     extract_gone: bool | None = False
 
     @property
@@ -107,6 +112,14 @@ class DatafinitiSettings(_Mergeable):
     file_records: int = 10_000
     multiply: int = 1
     fields_csv: list[str] | None = None
+    csv_header: str = "each"
+    csv_quotes: str = "doubled"
+    views: dict[str, list[str]] = field(
+        default_factory=lambda: {
+            "business_basic": ["id", "name", "city", "country"],
+            "product_flat_prices": ["id", "name", "prices"],
+        }
+    )
     tokens: list[str] = field(default_factory=lambda: ["sandbox-token"])
     users: dict[str, str] = field(default_factory=lambda: {"user@example.com": "secret"})
     rate_limit: int | None = None

@@ -49,6 +49,7 @@ def test_running_job(sandbox: Any, service: str, fail_if_over: bool) -> None:
     assert deletes(sandbox) == 1
 
 
+@pytest.mark.pitfall("F10")
 @BOTH
 @pytest.mark.parametrize("end", ["finish", "fail", "cancel"])
 def test_job_that_is_over(sandbox: Any, service: str, end: str) -> None:
@@ -69,6 +70,7 @@ def test_unknown_job(sandbox: Any, service: str) -> None:
         cancel(service, UNKNOWN[service], fail_if_over=True)
 
 
+@pytest.mark.pitfall("F12")
 def test_cancel_that_is_lost_once_is_sent_again(sandbox: Any) -> None:
     job_id = start(sandbox, "firecrawl")
     sandbox.control.settings(firecrawl={"cancel_ignored": 1})
@@ -76,6 +78,7 @@ def test_cancel_that_is_lost_once_is_sent_again(sandbox: Any) -> None:
     assert deletes(sandbox) == 2
 
 
+@pytest.mark.pitfall("F12", "F18")
 @BOTH
 @pytest.mark.parametrize("fault", ["502_html", "reset", "429_seconds", "lost_reply"])
 def test_cancel_meets_trouble(sandbox: Any, service: str, fault: str) -> None:

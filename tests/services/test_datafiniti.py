@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from airflow_provider_jobs import exceptions as errors
 from airflow_provider_jobs.exceptions import RemoteJobsError
@@ -17,10 +13,6 @@ from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobState
 from airflow_provider_jobs.services.base import Purpose, Reply, Request
 from airflow_provider_jobs.services.datafiniti import (
     DatafinitiService,
-    RecordCounter,
-    check_file_reply,
-    file_name,
-    rows,
 )
 from tests.recorded import Exchange, exchanges, one
 from tests.services.driving import DOWNLOAD, Talk, answer, page, talk
@@ -438,107 +430,6 @@ def test_a_refused_login(reply: Reply, text: str) -> None:
     assert text in str(caught.value)
 
 
-# --- files --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("status", "expected", "permanent"),
-    [
-        (403, errors.ResultExpiredError, True),
-        (404, errors.ResultExpiredError, True),
-        (400, errors.RequestRejectedError, True),
-        (500, errors.ServiceUnavailableError, False),
-        (503, errors.ServiceUnavailableError, False),
-        (429, errors.ServiceUnavailableError, False),
-    ],
-)
-def test_a_file_that_cannot_be_had(status: int, expected: type, permanent: bool) -> None:
-    """DF13: links die after seven days; a file host answers in XML. DF14: the link is a secret and is not named."""
-    xml = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
-    with pytest.raises(RemoteJobsError) as caught:
-        check_file_reply("7_1.txt", answer(status, xml, headers={"content-type": "application/xml"}))
-    assert type(caught.value) is expected
-    assert caught.value.permanent is permanent
-    assert "result file 7_1.txt" in str(caught.value)
-    assert "<" not in str(caught.value)
-    if expected is errors.ResultExpiredError:
-        assert "seven days" in str(caught.value)
-        assert "overages" in str(caught.value)
-        assert "Request has expired" in str(caught.value)
-
-
-def test_a_file_that_can_be_had_raises_nothing() -> None:
-    assert check_file_reply("7_1.txt", answer(200, "x")) is None
-    assert check_file_reply("7_1.txt", answer(206, "x")) is None
-
-
-@pytest.mark.parametrize(
-    ("link", "name"),
-    [
-        ("https://f.test/126609/811043_1.csv?X-Amz-Signature=s", "811043_1.csv"),
-        ("https://f.test/7_1.txt#x", "7_1.txt"),
-        ("https://f.test/", "847070_3.txt"),
-        ("https://f.test", "847070_3.txt"),
-        ("https://f.test/a/..", "847070_3.txt"),
-        ("https://f.test/..%2F..%2Fetc%2Fpasswd", "passwd"),
-        ("https://f.test/_manifest.json", "847070_3.txt"),
-        ("https://f.test/%2e%2e", "847070_3.txt"),
-        ("https://f.test/a%00b", "847070_3.txt"),
-        ("https://f.test/" + "a" * 300, "847070_3.txt"),
-    ],
-)
-def test_file_names_are_safe(link: str, name: str) -> None:
-    """DF12: the service's own name where it can be used; the signature never gets into it."""
-    assert file_name(link, 3, DOWNLOAD, "json") == name
-
-
-def test_file_names_follow_the_format() -> None:
-    """DF12: a file of JSON lines is called .txt."""
-    assert file_name("https://f.test/", 1, DOWNLOAD, "csv") == "847070_1.csv"
-    assert file_name("https://f.test/", 1, JobRef("datafiniti", "download", "../x", "v4"), "json") == "---x_1.txt"
-
-
-@given(
-    st.lists(st.sampled_from(["1_1.txt", "847070_1.txt", "847070_2.txt", "847070_3.txt", "", "a b", ".."]), max_size=6)
-)
-def test_no_two_files_of_a_job_have_one_name(given_names: list[str]) -> None:
-    """DF11: a file that overwrites another loses paid records."""
-    taken: list[str] = []
-    for number, given_name in enumerate(given_names, 1):
-        taken.append(file_name(f"https://f.test/x/{given_name}", number, DOWNLOAD, "json", taken))
-    assert len(set(taken)) == len(given_names)
-
-
-def count(content: bytes, file_format: str) -> int:
-    counter = RecordCounter(file_format)
-    for line in io.BytesIO(content):
-        counter.line(line)
-    return counter.records
-
-
-@pytest.mark.parametrize(
-    ("content", "records"),
-    [(b"", 0), (b"{}\n{}\n", 2), (b"{}\n\n  \n{}", 2), (b'{"a":"\\n"}\n', 1), (b"\r\n{}\r\n", 1)],
-)
-def test_json_lines_are_counted(content: bytes, records: int) -> None:
-    """DF12: one object a line, blank lines skipped, the last line break may be missing."""
-    assert count(content, "json") == records
-
-
-@given(st.lists(st.lists(st.text(alphabet='ab",\n\r ;', max_size=6), min_size=2, max_size=4), max_size=8))
-def test_csv_records_are_counted_as_python_s_csv_reads_them(rows: list[list[str]]) -> None:
-    """A record goes on while a quote is open; the header is none."""
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([["header", "other"], *rows])
-    assert count(text.getvalue().encode(), "csv") == len(rows)
-
-
-def test_a_csv_file_without_a_row_holds_no_record() -> None:
-    assert count(b"a,b\n", "csv") == 0
-    assert count(b"", "csv") == 0
-    assert count(b'a,b\n1,"x\n\ny"\n\n2,z\n', "csv") == 2
-
-
 def test_a_start_is_marked_as_billed_and_holds_the_query_in_its_body() -> None:
     """DF2: never sent again; DF22: the format in lower case."""
     request = SERVICE.start(SERVICE.download("products", "brand:*", 5, file_format="CSV"))
@@ -549,20 +440,3 @@ def test_a_start_is_marked_as_billed_and_holds_the_query_in_its_body() -> None:
         "download": True,
         "num_records": 5,
     }
-
-
-def test_a_page_is_no_record() -> None:
-    """DF15: what a file host sends with status 200 is not always the file."""
-    counter = RecordCounter("json")
-    counter.line(b'\xef\xbb\xbf{"a": 1}\n')
-    with pytest.raises(errors.UnexpectedReplyError, match="something else than records"):
-        counter.line(b"<html>\n")
-    assert counter.records == 1
-
-
-def test_rows_of_a_csv_file() -> None:
-    lines = [b"\xef\xbb\xbfname,city\r\n", b'"a\n', b'b",x,extra\r\n', b"\xff,y\r\n"]
-    assert rows(lines, largest=1000) == [
-        {"name": "a\nb", "city": "x", "": ["extra"]},
-        {"name": "�", "city": "y"},
-    ]

@@ -128,7 +128,8 @@ BASES = {"RemoteJobsError", "ServiceError"}
 PERMANENT = {
     "InvalidInputError", "ConnectionSettingsError", "TlsError", "RedirectRefusedError", "RequestRejectedError",
     "AuthenticationError", "PaymentRequiredError", "PermissionDeniedError", "JobNotFoundError", "RouteNotFoundError",
-    "EndpointGoneError", "StartUncertainError", "CallUncertainError", "JobNotCancelledError", "NotCancellableError", "ResultIncompleteError",
+    "EndpointGoneError", "StartUncertainError", "CallUncertainError",
+    "JobNotCancelledError", "NotCancellableError", "ResultIncompleteError",
     "ResultTooLargeError", "ResultExpiredError", "OutputConflictError", "LedgerSettingsError", "ServiceError",
 }  # fmt: skip
 CLASSES = {

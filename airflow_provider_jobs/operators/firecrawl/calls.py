@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,12 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 
 from airflow_provider_jobs.compat import Owner
-from airflow_provider_jobs.exceptions import CallUncertainError, PageTimeoutError, RemoteJobsError
+from airflow_provider_jobs.exceptions import CallUncertainError, PageTimeoutError, RemoteJobsError, ResultTooLargeError
 from airflow_provider_jobs.hooks.firecrawl import FirecrawlHook
 from airflow_provider_jobs.jobs.history import Closed, Entry
 from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobState, JobSummary
 from airflow_provider_jobs.ledger import Ledger
-from airflow_provider_jobs.operators.earlier import unanswered
 from airflow_provider_jobs.results import OutputFolder, ReturnValue, Sink
 from airflow_provider_jobs.services.firecrawl import CallResult, FirecrawlCalls, check_version
 from airflow_provider_jobs.tasks import airflow_errors, is_literal
@@ -93,7 +93,12 @@ class FirecrawlCallOperator(BaseOperator):
             self._settle(ledger, spec)
             entry = ledger.intend(self.hook.conn_id, spec, str(self.hook.calls.request(spec)), leave=True)
             result = self._call(ledger, entry, spec)
-            summary = self._deliver(context, spec, result)
+            try:
+                summary = self._deliver(context, spec, result)
+            except BaseException:
+                # It was answered, so nothing is uncertain; but what it has brought is gone.
+                ledger.close(entry, Closed.FAILED)
+                raise
             ledger.close(entry, Closed.DELIVERED)
             return summary.to_dict()
 
@@ -106,9 +111,9 @@ class FirecrawlCallOperator(BaseOperator):
         for entry in (*plan.forget, *plan.unsure):
             if entry in plan.unsure and not self.retry_billed:
                 raise CallUncertainError(
-                    f"{unanswered(entry)} It is not sent again; clear the task to do so, or set retry_billed=True"
+                    f"{_unanswered(entry)} It is not sent again; clear the task to do so, or set retry_billed=True"
                 )
-            self.log.warning("%s It is sent again.", unanswered(entry))
+            self.log.warning("%s It is sent again.", _unanswered(entry))
             ledger.close(entry, Closed.UNKNOWN)
 
     def _call(self, ledger: Ledger, entry: Entry, spec: JobSpec) -> CallResult:
@@ -134,11 +139,16 @@ class FirecrawlCallOperator(BaseOperator):
             for record in result.records:
                 sink.add(record)
             summary = JobSummary(
-                service=self.service, kind=spec.kind, job_id=result.job_id or "", state=str(JobState.SUCCEEDED),
+                service=self.service, kind=spec.kind, job_id=result.job_id, state=str(JobState.SUCCEEDED),
                 completed=number, total=number, records=number, failed=0, missing=0,
                 credits_used=result.credits_used, data=sink.data,
             )  # fmt: skip
             summary = dataclasses.replace(summary, output=sink.finish(summary, [], ref))
+        except ResultTooLargeError as error:
+            raise ResultTooLargeError(
+                f"the answer to the {spec.kind} is larger than a return value may be; set output_path and clear the "
+                "task. That makes the call again, and it is billed again: the answer to a call cannot be fetched later"
+            ) from error
         except BaseException:
             sink.discard()
             raise
@@ -149,6 +159,14 @@ class FirecrawlCallOperator(BaseOperator):
 
     def _folder(self, context: Context) -> OutputFolder:
         return OutputFolder(self.output_path, Owner.of(context).to_dict())
+
+
+def _unanswered(entry: Entry) -> str:
+    when = dt.datetime.fromtimestamp(entry.intent_at, dt.UTC).isoformat(timespec="seconds")
+    return (
+        f"An earlier try sent {entry.request} through connection {entry.conn_id} at {when}, and no answer to it is on "
+        "record: it may have been carried out and billed."
+    )
 
 
 class FirecrawlScrapeOperator(FirecrawlCallOperator):

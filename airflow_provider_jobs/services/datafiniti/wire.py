@@ -26,7 +26,7 @@ from airflow_provider_jobs.services.datafiniti.checks import (
     check_query,
     check_view,
 )
-from airflow_provider_jobs.services.errors import as_text, error_for, explain
+from airflow_provider_jobs.services.errors import as_text, error_for, explain, is_page
 from airflow_provider_jobs.services.options import check_options
 
 HOSTED = "https://api.datafiniti.co"
@@ -50,6 +50,7 @@ _STATES: Mapping[str, JobState] = {
     "error": JobState.FAILED,
     "errored": JobState.FAILED,
 }
+_OF_A_JOB = frozenset({Purpose.POLL, Purpose.CANCEL})
 _BAD_TOKEN = re.compile(r"user token", re.IGNORECASE)
 _NO_MATCH = re.compile(r"numRequested cannot be <= 0|No result found within the params", re.IGNORECASE)
 
@@ -118,6 +119,11 @@ class DatafinitiService:
             raise RequestRejectedError(
                 f"no record matches the query, so Datafiniti started no download: {explain(reply)}",
                 status=reply.status,
+            )
+        if reply.status == 404 and not is_page(reply):
+            # Of a start, it is the view or the data type that was not found.
+            raise RequestRejectedError(
+                f"Datafiniti answered HTTP 404 to {request}: {explain(reply) or 'nothing more'}", status=404
             )
         self.check_error(request, reply)
         body = reply.object(request)
@@ -231,9 +237,11 @@ class DatafinitiService:
 
     def _error(self, request: Request, reply: Reply) -> RemoteJobsError:
         if self.refuses_key(reply):
+            # A look or a cancel names a download that was started with a token which was good then.
+            goes_on = "; the download goes on, and so does its bill" if request.purpose in _OF_A_JOB else ""
             return AuthenticationError(
                 f"Datafiniti answered HTTP {reply.status} to {request}: {explain(reply)} (the token was not accepted; "
-                "check the connection's password; a new password revokes the old token)",
+                f"check the connection's password; a new password revokes the old token{goes_on})",
                 status=reply.status,
             )
         return error_for(self.label, request, reply)
@@ -269,6 +277,7 @@ def _status(body: Mapping[str, Any]) -> JobStatus:
         total=whole(body.get("num_records")),
         credits_used=cost,
         error=as_text(body.get("error") or body.get("errors") or body.get("error_message")) or None,
+        file_format=as_text(body.get("format")) or None,
         links=tuple(filter(None, map(_link, items(body.get("results"))))),
     )
 
