@@ -135,9 +135,9 @@ def test_the_state_comes_from_the_service(
 
 def test_calls_are_no_jobs(service: Any, sandbox: Any, folder: LedgerFolder, listing: Any) -> None:
     write(folder, owner(), entry(service.start()))
-    FirecrawlHook(api_version="v2").scrape(f"{sandbox.urls['site']}/index.html")
+    FirecrawlHook(api_version="v2").map(f"{sandbox.urls['site']}/index.html")
     assert {row["kind"] for row in listing().rows} == {"batch_scrape"}
-    assert {row["kind"] for row in listing("--all").rows} == {"batch_scrape", "scrape"}
+    assert {row["kind"] for row in listing("--all").rows} == {"batch_scrape", "map"}
 
 
 def test_one_connection(service: Any, folder: LedgerFolder, listing: Any) -> None:

@@ -108,6 +108,7 @@ def posts(sandbox: Sandbox) -> int:
 # --- in the same try --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("F19", "DF2")
 @pytest.mark.parametrize(("make", "settings"), FOUND)
 def test_the_job_is_found_and_gone_on_with(sandbox: Sandbox, run: DagRun, make: Any, settings: dict[str, Any]) -> None:
     play(sandbox, settings)
@@ -150,6 +151,7 @@ NOT_LISTED: list[Any] = [
 ]  # fmt: skip
 
 
+@pytest.mark.pitfall("F19", "DF2")
 @pytest.mark.parametrize(("make", "settings", "reason"), NOT_LISTED)
 def test_what_cannot_be_listed_is_told_as_before(
     sandbox: Sandbox, run: DagRun, make: Any, settings: dict[str, Any], reason: str

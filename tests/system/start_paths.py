@@ -86,14 +86,16 @@ def not_durable(stage: SystemStage) -> Telling:
     "R4",
     **START,
     what="the answer to the start is lost: broken connection, timeout, 5xx",
-    happens="It is never simply sent again. The task fails and names the request, `list` shows it; the job has to be "
-    "looked up at the service. A clear then starts anew.",
+    happens="It is never simply sent again. The job is looked for in what the service lists, and gone on with. Where "
+    "that is not possible, the task fails and names the request, `list` shows it; the job has to be looked up at the "
+    "service. A clear then starts anew.",
     by_hand=True,
     state="failed",
     each=[{"fault": "lost_reply"}, {"fault": "server_error_after_start"}, {"fault": "truncated_json"}],
 )
 def lost_answer(stage: SystemStage, fault: str) -> Telling:
     stage.hold()
+    stage.list_nothing()
     stage.control.fault("firecrawl", fault, method="POST")
     run = stage.start("firecrawl", way="sync_retry")
     (job,) = yield stage.jobs_started(1)
@@ -103,9 +105,20 @@ def lost_answer(stage: SystemStage, fault: str) -> Telling:
     assert STATEMENT in run.log()
 
 
+@also("R4", state="success", each=BOTH)
+def lost_answer_and_found(stage: SystemStage, service: str) -> Telling:
+    stage.hold()
+    stage.control.fault(service, "lost_reply", method="POST")
+    run = stage.start(service, way="sync_retry")
+    yield from stage.brought_to_its_end(run, "running")
+    yield run.ends("success")
+    assert len(stage.posts()) == 1
+
+
 @also("R4", state="failed")
 def timed_out(stage: SystemStage) -> Telling:
     stage.hold()
+    stage.list_nothing()
     stage.control.fault("firecrawl", "slow", method="POST", seconds=6)
     impatient = f"impatient_{abs(hash(stage.sandbox.urls['firecrawl']))}"
     stage.airflow.add_connection(
@@ -122,6 +135,7 @@ def timed_out(stage: SystemStage) -> Telling:
 @also("R4", state="success", starts=2, each=BOTH)
 def lost_answer_and_cleared(stage: SystemStage, service: str) -> Telling:
     """A clear is the user's word that nothing runs; here the job has ended by itself."""
+    stage.list_nothing()
     stage.control.fault(service, "lost_reply", method="POST")
     run = stage.start(service, way="sync_retry")
     yield run.ends("failed")
