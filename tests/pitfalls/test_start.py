@@ -41,7 +41,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_start_with_a_lost_answer_is_sent_once(
     sandbox: Sandbox, scrape: Any, pages: Any, sent: Any, at_once: None, version: str, fault: str
 ) -> None:
-    """A batch stands in no list of a server of 2025."""
+    """A server of 2025 lists no batch scrapes, so nobody can find the job."""
     sandbox.control.settings(firecrawl={"server": "2025"})
     sandbox.control.fault("firecrawl", fault, method="POST", times=1)
     task = scrape(pages(1), api_version=version, retries=3)
