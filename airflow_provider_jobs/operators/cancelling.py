@@ -12,6 +12,8 @@ from airflow_provider_jobs.jobs.model import JobRef, JobState
 def cancel_job(hook: RemoteJobsHook, ref: JobRef, *, fail_if_over: bool, log: Any) -> dict[str, Any]:
     """Cancel a job, verified.
 
+    :returns: what it was, its last known ``state``, and ``cancelled``: whether the cancel was accepted and the job had
+        not succeeded by then. An agent that was cancelled reads ``failed``, and of a single scrape nothing can be seen.
     :raises JobNotCancelledError: it may still run, or with ``fail_if_over`` there was nothing left to cancel.
     """
     outcome = hook.cancel(ref)
@@ -24,5 +26,5 @@ def cancel_job(hook: RemoteJobsHook, ref: JobRef, *, fail_if_over: bool, log: An
         "kind": ref.kind,
         "job_id": ref.job_id,
         "state": str(state),
-        "cancelled": not outcome.was_over and state is JobState.CANCELLED,
+        "cancelled": not outcome.was_over and state is not JobState.SUCCEEDED,
     }
