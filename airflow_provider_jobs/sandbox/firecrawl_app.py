@@ -184,6 +184,8 @@ class FirecrawlApp:
         if state in END_STATES:
             times["completedAt"] = iso(end)
         times["duration"] = round(end - job.created, 3)
+        if job.robots_blocked:
+            times["warning"] = "Some pages were left out because the site's robots.txt asks for it"
         return times
 
     def _credits_used(self, job: FirecrawlJob) -> int:

@@ -133,11 +133,13 @@ class KindInfo:
     :param cancellable: there is a request that cancels it.
     :param watchable: it has a status that can be asked for; without one, a cancel cannot be verified either.
     :param instead: what to do when it cannot be cancelled, for a message.
+    :param cancelled_as_failed: a job that was cancelled may read as failed.
     """
 
     cancellable: bool = True
     watchable: bool = True
     instead: str = ""
+    cancelled_as_failed: bool = False
 
 
 class Service(Protocol):

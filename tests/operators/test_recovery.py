@@ -131,6 +131,7 @@ def test_the_job_is_found_and_gone_on_with(sandbox: Sandbox, run: DagRun, make: 
 
 @pytest.mark.parametrize("fault", LOST)
 @pytest.mark.parametrize("make", [firecrawl("batch_scrape", "v1"), download], ids=["firecrawl", "datafiniti"])
+@pytest.mark.pitfall("F19")
 def test_however_the_answer_was_lost(sandbox: Sandbox, run: DagRun, make: Any, fault: str) -> None:
     hook, spec = make(sandbox.urls["site"])
     lose(sandbox, spec, fault)
@@ -151,6 +152,7 @@ NOT_LISTED: list[Any] = [
 
 
 @pytest.mark.parametrize(("make", "settings", "reason"), NOT_LISTED)
+@pytest.mark.pitfall("F19")
 def test_what_cannot_be_listed_is_told_as_before(
     sandbox: Sandbox, run: DagRun, make: Any, settings: dict[str, Any], reason: str
 ) -> None:
@@ -226,6 +228,7 @@ def test_a_kill_ends_the_search_at_once(
     assert sandbox.control.requests(method="GET") == []
 
 
+@pytest.mark.pitfall("F19")
 def test_the_operator_delivers_what_it_found(sandbox: Sandbox, run: DagRun) -> None:
     sandbox.control.settings(firecrawl={"hold": False})
     urls = [f"{sandbox.urls['site']}/page{number}.html" for number in (1, 2)]

@@ -164,8 +164,8 @@ def test_pages_that_ran_out_of_time_are_listed_as_such(
     sandbox: Sandbox, scrape: Any, pages: Any, sent: Any, tmp_path: Path
 ) -> None:
     """The limit is the user's: none is set in their place, because waiting in the queue counts against it."""
-    slow = f"{sandbox.urls['site']}/slow/1.html"
-    value = scrape([*pages(1), slow], options={"timeout": 300}, output_path=str(tmp_path / "out")).run()
+    slow = f"{sandbox.urls['site']}/slow/1.html?ms=5000"
+    value = scrape([*pages(1), slow], options={"timeout": 1000}, output_path=str(tmp_path / "out")).run()
     assert (value["records"], value["failed"]) == (1, 1)
     (entry,) = lines(tmp_path / "out" / "_failed.jsonl")
     assert (entry["url"], entry["code"]) == (slow, "SCRAPE_TIMEOUT")
@@ -241,6 +241,17 @@ def test_a_cancel_does_not_wait_for_the_counters(
     later = hook.look(job.ref)
     assert (later.state, later.completed) == (JobState.CANCELLED, 2)
     assert (later.total == 5) == (server == "2025")
+
+
+@pytest.mark.pitfall("F14", "F12")
+def test_a_job_that_is_not_known_yet_is_cancelled(sandbox: Sandbox, hook: Any, pages: Any, raw: Any) -> None:
+    """For a while, "not found" does not mean that there is nothing to cancel."""
+    sandbox.control.settings(firecrawl={"not_found_for": 1.2, "hold": True})
+    job = hook.start_batch_scrape(pages(1))
+    assert [raw(method, f"/v1/batch/scrape/{job.ref.job_id}").status_code for method in ("GET", "DELETE")] == [404] * 2
+    outcome = hook.cancel(job.ref, started_at=job.started_at)
+    assert (outcome.status.state, outcome.was_over) == (JobState.CANCELLED, False)
+    assert sandbox.control.job(job.ref.job_id)["cancelled_by_delete"]
 
 
 @pytest.mark.pitfall("F13")

@@ -272,8 +272,12 @@ def test_rate_limit(sandbox: Sandbox, firecrawl: Any) -> None:
     assert text.startswith("Rate limit exceeded. Consumed (req/min): 4, Remaining (req/min): 0.")
     assert "or please retry after 59s, resets at " in text
     assert text.endswith("GMT+0000 (Coordinated Universal Time)")
-    # Another counter.
+    # Other counters.
     assert firecrawl("GET", "/v1/team/credit-usage").status_code == 200
+    starts = [
+        firecrawl("POST", f"/v1/{path}", {}).status_code for path in ("batch/scrape", "scrape", "scrape", "crawl")
+    ]
+    assert starts == [400, 400, 429, 400]
     sandbox.control.advance(60)
     assert firecrawl("GET", path).status_code == 200
 

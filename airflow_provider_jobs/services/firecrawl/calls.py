@@ -27,7 +27,7 @@ from airflow_provider_jobs.services.base import (
     number,
     snippet,
 )
-from airflow_provider_jobs.services.errors import as_text, explain, told_wait
+from airflow_provider_jobs.services.errors import as_text, error_for, explain, told_wait
 from airflow_provider_jobs.services.firecrawl.inputs import ORIGIN, FirecrawlInputs, spec_of
 from airflow_provider_jobs.services.firecrawl.kinds import check_version
 
@@ -137,7 +137,8 @@ class FirecrawlCalls(FirecrawlInputs):
         :raises UnexpectedReplyError: the answer is none.
         """
         if not reply.ok:
-            raise call_error(request, reply) or UnexpectedReplyError(f"{request}: HTTP {reply.status}")
+            # What the service refuses was not carried out: it must not look like an answer that was lost.
+            raise call_error(request, reply) or error_for("Firecrawl", request, reply)
         try:
             answer = decode_json(reply.body, type=_Answer)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

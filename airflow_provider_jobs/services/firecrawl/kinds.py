@@ -35,7 +35,7 @@ class FirecrawlKind(KindInfo):
 KINDS: Mapping[str, FirecrawlKind] = {
     "batch_scrape": FirecrawlKind(route="/batch/scrape"),
     "crawl": FirecrawlKind(route="/crawl"),
-    "agent": FirecrawlKind(route="/agent", versions=("v2",), paged=False),
+    "agent": FirecrawlKind(route="/agent", versions=("v2",), paged=False, cancelled_as_failed=True),
     "extract": FirecrawlKind(
         route="/extract", paged=False, cancellable=False, instead="an extract runs to its end and is billed"
     ),
