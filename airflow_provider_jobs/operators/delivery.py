@@ -120,7 +120,8 @@ class DeliveringOperator(BaseOperator):
         )
         if short:
             first = "; ".join(f"{entry['url']}: {entry['error']}" for entry in delivery.failed[:3])
-            raise ResultIncompleteError(f"{job.ref}: {short}{_where(summary)}" + (f". First: {first}" if first else ""))
+            told = f"{job.ref}: {short}" + (f"; delivered{_where(summary)}" if summary.output else "")
+            raise ResultIncompleteError(told + (f". First: {first}" if first else ""))
         return summary.to_dict()
 
     def _saw_end(self, status: JobStatus) -> None:

@@ -31,7 +31,7 @@ def body(call: dict[str, Any]) -> dict[str, Any]:
 def test_a_start_with_a_lost_answer_is_sent_once(
     sandbox: Sandbox, scrape: Any, pages: Any, sent: Any, version: str, fault: str
 ) -> None:
-    # A server that cannot list what was started: nothing tells what became of it.
+    """A server of 2025 lists no batch scrapes, so nobody can find the job."""
     sandbox.control.settings(firecrawl={"server": "2025"})
     sandbox.control.fault("firecrawl", fault, method="POST", times=1)
     task = scrape(pages(1), api_version=version, retries=3)

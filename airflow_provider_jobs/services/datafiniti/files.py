@@ -75,7 +75,7 @@ class JsonFile:
     def count(self, lines: Iterable[bytes]) -> None:
         """Count the records of a file.
 
-        :raises UnexpectedReplyError: a line is no record; the file host sent something else.
+        :raises UnexpectedReplyError: a line is no record; the file host sent something else, or not all of it.
         """
         for _ in self.read(lines):
             pass
@@ -86,7 +86,7 @@ class JsonFile:
             record = line.removeprefix(codecs.BOM_UTF8).strip()
             if not record:
                 continue
-            if not record.startswith(b"{"):
+            if not (record.startswith(b"{") and record.endswith(b"}")):
                 raise UnexpectedReplyError(f"a result file holds something else than records: {line[:80]!r}")
             self.records += 1
             yield record

@@ -153,10 +153,7 @@ class DatafinitiService:
         self.check_error(request, reply)
         body = reply.object(request)
         if _id(body) is None and "status" not in body:
-            if body.get("errors") or body.get("error"):
-                raise ServiceUnavailableError(
-                    f"Datafiniti answered {request} with an error: {explain(reply)}", status=reply.status
-                )
+            _check_told(request, reply, body)
             raise UnexpectedReplyError(f"Datafiniti answered {request} without a job")
         return _status(body)
 
@@ -166,7 +163,10 @@ class DatafinitiService:
         reply = yield request
         self.check_error(request, reply)
         body = reply.json()
-        jobs = items(body if isinstance(body, list) else reply.object(request).get("records"))
+        if not isinstance(body, list):
+            _check_told(request, reply, reply.object(request))
+            body = body.get("records")
+        jobs = items(body)
         return [(job_id, _status(job)) for job in jobs if isinstance(job, dict) and (job_id := _id(job))]
 
     def mark(self, spec: JobSpec) -> str | None:
@@ -202,7 +202,9 @@ class DatafinitiService:
         request = Request("GET", "/v4/account", Purpose.READ)
         reply = yield request
         self.check_error(request, reply)
-        used = reply.object(request).get("num_credits_used")
+        body = reply.object(request)
+        _check_told(request, reply, body)
+        used = body.get("num_credits_used")
         return f"{used} credits used" if used is not None else "account found"
 
     def refuses_key(self, reply: Reply) -> bool:
@@ -250,6 +252,14 @@ class DatafinitiService:
     def job_path(ref: JobRef) -> str:
         """Return the job's own address below the base URL."""
         return f"/v4/downloads/{quote(ref.job_id, safe='')}"
+
+
+def _check_told(request: Request, reply: Reply, body: Mapping[str, Any]) -> None:
+    """Raise for an error inside HTTP 200."""
+    if body.get("errors") or body.get("error"):
+        raise ServiceUnavailableError(
+            f"Datafiniti answered {request} with an error: {explain(reply)}", status=reply.status
+        )
 
 
 def _is_bad_token(reply: Reply) -> bool:

@@ -16,6 +16,8 @@ NAME = "firecrawl"
 LARGEST_BODY = 10_000_000
 """Bytes of a start request; servers refuse more than 10 MB, some with an error that does not say so."""
 ORIGIN = "airflow-provider-jobs"
+EXTRACT_ORIGIN = f"python-sdk@{ORIGIN}"
+"""Self-hosted servers of 2025 do an extract inside its start, and give it no id, unless the origin names an SDK."""
 CRAWL_LIMIT = 10_000
 """Pages of a crawl, when the user names no number: the service's own default, which is always sent."""
 MOST_EXTRACT_URLS_V1 = 10
@@ -117,7 +119,7 @@ class FirecrawlInputs:
         """
         version = check_version(api_version)
         extra = self.check_options("extract", options, version=version, check_names=check_names)
-        body: dict[str, Any] = {"origin": ORIGIN, **extra}
+        body: dict[str, Any] = {"origin": EXTRACT_ORIGIN, **extra}
         if urls is None and prompt is None:
             raise InvalidInputError("an extract needs urls, a prompt, or both")
         if urls is not None:
