@@ -222,6 +222,44 @@ def test_a_scrape_that_goes_on_for_ever_is_given_up() -> None:
         assert set(waits) == {wait}
 
 
+@pytest.mark.parametrize("then", ["closed", "429"])
+def test_a_scrape_that_goes_on_and_cannot_be_joined(then: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P3: it is carried out and billed, though the last request never arrived."""
+    body = {"success": False, "code": "SCRAPE_TIMEOUT", "details": {"state": "processing_continues"}}
+    limited = {"success": False, "error": "Concurrency limit reached"}
+    spec = FirecrawlHook().calls.scrape("https://example.com/", api_version="v2")
+
+    def answer(*_: Any) -> bytes:
+        if len(server.asked) > 1:
+            return reply(429, json.dumps(limited))
+        return reply(408, json.dumps(body))
+
+    with WireServer(answer) as server:
+
+        def leave(_: float) -> None:
+            if then == "closed":
+                server.close()
+
+        value = json.dumps({"conn_type": "firecrawl", "host": server.url, "password": KEY})
+        monkeypatch.setenv("AIRFLOW_CONN_ODD", value)
+        with pytest.raises(CallUncertainError, match="goes on, and could not be joined again"):
+            FirecrawlHook("odd").call(spec, sleep=leave)
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(408, "<html>Request Time-out</html>"), (408, ""), (408, '{"message": "Request Timeout"}'),
+     (502, '{"code": "bad_gateway", "message": "upstream"}'), (504, '{"code": 504}')],
+)  # fmt: skip
+def test_a_proxys_word_leaves_it_open(kind: str, status: int, body: str) -> None:
+    """P3: nobody knows what the service has done by then."""
+    with WireServer(lambda *_: reply(status, body)) as server:
+        with pytest.raises(CallUncertainError):
+            at(server, spec_of(kind))
+        assert len(server.asked) == 1
+
+
 # -- what the service says to a call ---------------------------------------------------------------------------------
 
 REFUSALS = [

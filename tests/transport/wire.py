@@ -126,11 +126,15 @@ class Listener:
         self._start(self._accept)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Take no further connection."""
         self._closing = True
         with contextlib.suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
         for line in list(self.lines):
             with contextlib.suppress(OSError):
                 line.sock.shutdown(socket.SHUT_RDWR)

@@ -10,8 +10,10 @@ import msgspec
 
 from airflow_provider_jobs.exceptions import (
     PageTimeoutError,
+    RateLimitedError,
     RequestRejectedError,
     ServiceError,
+    TransportError,
     UnexpectedReplyError,
 )
 from airflow_provider_jobs.jobs.model import JobSpec
@@ -115,9 +117,10 @@ class FirecrawlCalls(FirecrawlInputs):
         """Make a call. A scrape that is not done in time, and goes on, is joined by the same request.
 
         :raises ServiceError: the service refused, or the page cannot be had.
-        :raises UnexpectedReplyError: the answer is none.
+        :raises UnexpectedReplyError: the answer is none, or a scrape that goes on could not be joined again.
         """
         request = self.request(spec)
+        last: PageTimeoutError | None = None
         for _ in range(JOINS):
             try:
                 reply = yield request
@@ -126,8 +129,14 @@ class FirecrawlCalls(FirecrawlInputs):
                     raise
                 last = error
                 yield Pause(min(LONGEST_JOIN, error.retry_after or 1.0))
+            except (TransportError, RateLimitedError) as error:
+                if last is None:
+                    raise
+                # This request did not arrive, or was refused, but the one before it was carried out.
+                raise UnexpectedReplyError(f"the scrape goes on, and could not be joined again: {error}") from error
             else:
                 return self.read(spec, request, reply)
+        assert last is not None
         raise last
 
     def read(self, spec: JobSpec, request: Request, reply: Reply) -> CallResult:
@@ -173,7 +182,9 @@ def call_error(request: Request, reply: Reply) -> ServiceError | None:
     if request.purpose is not Purpose.START or request.path[3:] not in CALLS.values():
         return None
     body = reply.json()
-    fields: Mapping[str, Any] = body if isinstance(body, dict) else {}
+    if not isinstance(body, dict) or body.get("success") is not False:
+        return None  # a proxy's word, which does not say what has become of the call
+    fields: Mapping[str, Any] = body
     told = f"Firecrawl answered HTTP {reply.status} to {request}: {explain(reply)}"
     if reply.status == 408:
         details = fields.get("details")
