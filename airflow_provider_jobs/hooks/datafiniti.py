@@ -114,6 +114,8 @@ def job_ref(download_id: Any) -> JobRef:
 
     :raises InvalidInputError: no id.
     """
-    if isinstance(download_id, bool) or not isinstance(download_id, str | int) or not str(download_id).strip():
+    # "None" is what a template makes of an XCom that is not there: to cancel it would find nothing to do.
+    is_id = isinstance(download_id, str | int) and not isinstance(download_id, bool)
+    if not is_id or str(download_id).strip() in {"", "None"}:
         raise InvalidInputError(f"download_id must be a download's id, not {download_id!r}")
     return JobRef("datafiniti", "download", str(download_id).strip(), "v4")

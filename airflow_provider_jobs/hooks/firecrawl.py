@@ -337,6 +337,7 @@ def job_ref(kind: Any, job_id: Any, api_version: str, *, watchable: bool = True)
     """
     if watchable:
         check_kind(kind)
-    if not isinstance(job_id, str) or not job_id.strip():
+    # "None" is what a template makes of an XCom that is not there: to cancel it would find nothing to do.
+    if not isinstance(job_id, str) or job_id.strip() in {"", "None"}:
         raise InvalidInputError(f"job_id must be a job's id, not {job_id!r}")
     return JobRef("firecrawl", kind, job_id.strip(), check_version(api_version))

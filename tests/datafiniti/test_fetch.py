@@ -203,7 +203,7 @@ def test_trouble_that_passes(sandbox: Sandbox, settings: Any, elsewhere: Any, fe
     assert task.run()["records"] == 5
 
 
-@pytest.mark.parametrize("download_id", ["", " ", None, True, ["7"]])
+@pytest.mark.parametrize("download_id", ["", " ", None, "None", True, ["7"]])
 def test_an_id_that_is_none(fetch: Any, download_id: Any, sandbox: Sandbox) -> None:
     with pytest.raises(AirflowFailException, match="download_id must be a download's id"):
         fetch(download_id).run()

@@ -71,6 +71,14 @@ def test_unknown_job(sandbox: Any, service: str) -> None:
         cancel(service, UNKNOWN[service], fail_if_over=True)
 
 
+@BOTH
+def test_the_text_of_an_xcom_that_is_not_there(sandbox: Any, service: str) -> None:
+    """An unknown job is a success; this is none, and the job that was meant runs on."""
+    with pytest.raises(AirflowFailException, match=r"_id must be a .* id, not 'None'"):
+        cancel(service, "None")
+    assert sandbox.control.requests() == []
+
+
 @pytest.mark.pitfall("F12")
 def test_cancel_that_is_lost_once_is_sent_again(sandbox: Any) -> None:
     job_id = start(sandbox, "firecrawl")

@@ -385,6 +385,7 @@ def test_input(arguments: dict[str, Any], told: str) -> None:
     [
         ({"job_id": None}, "job_id"),
         ({"job_id": " "}, "job_id"),
+        ({"job_id": "None"}, "job_id"),
         ({"job_id": ["1"]}, "job_id"),
         ({"kind": "scrape"}, "kind"),
         ({"api_version": "v9"}, "api_version"),

@@ -22,6 +22,7 @@ from airflow_provider_jobs.operators.firecrawl import (
     FirecrawlScrapeOperator,
     FirecrawlSearchOperator,
 )
+from airflow_provider_jobs.services.firecrawl import FirecrawlService
 from tests.operators.conftest import Instance, sent
 
 URL = "https://example.com/"
@@ -126,6 +127,21 @@ def test_query(value: Any) -> None:
 def test_urls(make: Any, value: Any) -> None:
     with pytest.raises(InvalidInputError, match="urls"):
         make(urls=value)
+
+
+def test_bad_addresses_of_an_extract_may_be_left_to_the_service() -> None:
+    bad = [URL, "not an address"]
+    with pytest.raises(InvalidInputError, match="ignoreInvalidURLs"):
+        extract(urls=bad)
+    operator = extract(urls=bad, options={"ignoreInvalidURLs": True})
+    spec = FirecrawlService().extract(urls=operator.urls, options=operator.options, api_version="v1")
+    assert spec.body["urls"] == bad
+
+
+def test_an_agent_is_not_told_of_an_option_that_it_does_not_have() -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        agent(urls=[URL, "not an address"])
+    assert "ignoreInvalidURLs" not in str(caught.value)
 
 
 @pytest.mark.parametrize("make", [agent, extract])

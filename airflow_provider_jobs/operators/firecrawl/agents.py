@@ -59,7 +59,9 @@ class FirecrawlAgentOperator(FirecrawlJobOperator):
         self.schema = schema
         self.max_credits = max_credits
         self._check_options()
-        _check_common(self.urls, self.prompt, self.schema)
+        if self.urls is not None and is_literal(self.urls):
+            FirecrawlService.check_urls(self.urls, may_ignore=False)
+        _check_common(self.prompt, self.schema)
         if self.prompt is None:
             FirecrawlService.check_prompt(self.prompt)
         if self.max_credits is not None and is_literal(self.max_credits):
@@ -126,7 +128,10 @@ class FirecrawlExtractOperator(FirecrawlJobOperator):
             stacklevel=2,
         )
         self._check_options()
-        _check_common(self.urls, self.prompt, self.schema)
+        if self.urls is not None and is_literal(self.urls):
+            lenient = not is_literal(self.options) or bool((self.options or {}).get("ignoreInvalidURLs"))
+            FirecrawlService.check_urls(self.urls, allow_invalid=lenient)
+        _check_common(self.prompt, self.schema)
         if urls is None and prompt is None:
             raise InvalidInputError("an extract needs urls, a prompt, or both")
 
@@ -145,9 +150,7 @@ class FirecrawlExtractOperator(FirecrawlJobOperator):
         return super().execute(context)
 
 
-def _check_common(urls: Any, prompt: Any, schema: Any) -> None:
-    if urls is not None and is_literal(urls):
-        FirecrawlService.check_urls(urls)
+def _check_common(prompt: Any, schema: Any) -> None:
     if prompt is not None and is_literal(prompt):
         FirecrawlService.check_prompt(prompt)
     if schema is not None and is_literal(schema):

@@ -96,7 +96,7 @@ class FirecrawlInputs:
         extra = self.check_options("agent", options, version="v2", check_names=check_names)
         body = {"origin": ORIGIN, **extra, "prompt": self.check_prompt(prompt)}
         if urls is not None:
-            body["urls"] = self.check_urls(urls)
+            body["urls"] = self.check_urls(urls, may_ignore=False)
         if schema is not None:
             body["schema"] = self.check_schema(schema)
         if max_credits is not None:
@@ -123,7 +123,8 @@ class FirecrawlInputs:
         if urls is None and prompt is None:
             raise InvalidInputError("an extract needs urls, a prompt, or both")
         if urls is not None:
-            body["urls"] = addresses = self.check_urls(urls)
+            keep_invalid = extra.get("ignoreInvalidURLs") is True
+            body["urls"] = addresses = self.check_urls(urls, allow_invalid=keep_invalid)
             if version == "v1" and len(addresses) > MOST_EXTRACT_URLS_V1:
                 raise InvalidInputError(
                     f"an extract of API v1 takes at most {MOST_EXTRACT_URLS_V1} urls, not {len(addresses)}"
@@ -137,10 +138,11 @@ class FirecrawlInputs:
     # --- single values ----------------------------------------------------------------------------------------
 
     @staticmethod
-    def check_urls(urls: Any, *, allow_invalid: bool = False) -> list[str]:
+    def check_urls(urls: Any, *, allow_invalid: bool = False, may_ignore: bool = True) -> list[str]:
         """Return a list of page addresses.
 
         :param allow_invalid: leave the verdict on each address to the service, as long as one may be good.
+        :param may_ignore: the operation has an option that does so.
         :raises InvalidInputError: no list, an empty one, or an address that no server accepts.
         """
         if isinstance(urls, str | bytes | Mapping) or not isinstance(urls, Iterable):
@@ -154,7 +156,8 @@ class FirecrawlInputs:
         objections = [(place, _objection(url)) for place, url in enumerate(addresses)]
         bad = [f"urls[{place}] {objection}: {addresses[place]!r}" for place, objection in objections if objection]
         if bad and not allow_invalid:
-            raise InvalidInputError(f"{bad[0]}; options={{'ignoreInvalidURLs': True}} leaves bad addresses out instead")
+            instead = "; options={'ignoreInvalidURLs': True} leaves bad addresses out instead" if may_ignore else ""
+            raise InvalidInputError(f"{bad[0]}{instead}")
         if len(bad) == len(addresses):
             raise InvalidInputError(f"none of the urls is an address, so there is nothing to scrape: {bad[0]}")
         return addresses
