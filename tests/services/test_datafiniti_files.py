@@ -191,6 +191,20 @@ def test_rows_that_cannot_be_told_apart_are_doubted(content: bytes, doubt: str) 
     assert file.records == content.count(b"\n") - 1 - (b"open" in content)
 
 
+@pytest.mark.parametrize(
+    ("content", "cells"),
+    [
+        (b'a,b\n"1"x,2\n3,4\n', [["1x", "2"], ["3", "4"]]),
+        (b'a,b\n3,4\n"two\nlines"x,2\n5,6\n', [["3", "4"], ["two\nlinesx", "2"], ["5", "6"]]),
+        (b'a,b\n1,"open\n2,x\n', [["1", "open\n2,x\n"]]),
+    ],
+)
+def test_a_row_that_breaks_the_rules_of_quotes_keeps_its_cells(content: bytes, cells: list[list[str]]) -> None:
+    """P4: its number may be right, and then nobody would miss what it holds."""
+    records = [json.loads(record) for record in result_file("csv").read(io.BytesIO(content))]
+    assert [list(record.values()) for record in records] == cells
+
+
 def test_a_quote_that_is_never_closed_does_not_gather_the_file() -> None:
     def lines() -> Iterator[bytes]:
         yield b"a\n"

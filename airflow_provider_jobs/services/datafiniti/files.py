@@ -152,19 +152,23 @@ class CsvFile:
 
     def _all_rows(self, lines: Iterable[bytes]) -> Iterator[list[str]]:
         csv.field_size_limit(max(csv.field_size_limit(), LARGEST_CELL))
-        text = self._text(lines)
+        read: list[str] = []
+        text = _noting(self._text(lines), read)
         strict = True
         while True:
             try:
                 for row in csv.reader(text, strict=strict):
+                    read.clear()
                     if row:
                         yield row
                 return
             except csv.Error as error:
-                # What was read of it counts as one row; the rest is read as well as it goes.
+                # What was read of it counts as one row; it, and the rest, are read as well as it goes.
                 self._doubt(str(error))
                 strict = False
-                yield [""]
+                row = _as_well_as_it_goes(read)
+                read.clear()
+                yield row
 
     def _text(self, lines: Iterable[bytes]) -> Iterator[str]:
         for line in lines:
@@ -183,6 +187,20 @@ def result_file(file_format: str, header: list[str] | None = None) -> JsonFile |
     :param header: that of the files before it, if they are CSV.
     """
     return CsvFile(header) if file_format == "csv" else JsonFile()
+
+
+def _noting(lines: Iterable[str], read: list[str]) -> Iterator[str]:
+    for line in lines:
+        read.append(line)
+        yield line
+
+
+def _as_well_as_it_goes(lines: list[str]) -> list[str]:
+    """Return the cells of a row that breaks the rules of quotes."""
+    try:
+        return next(csv.reader(lines), None) or [""]
+    except csv.Error:
+        return [""]
 
 
 def _distinct(names: list[str]) -> list[str]:
