@@ -124,7 +124,7 @@ def test_option_of_the_other_version() -> None:
         scrape(options={"parsers": ["pdf"]}, api_version="v1")
     # Which version the connection has is not known when the DAG is read.
     assert scrape(options={"parsers": ["pdf"]}).options
-    assert scrape(options={"jsonOptions": {}}).options
+    assert scrape(options={"formats": ["json"], "jsonOptions": {}}).options
 
 
 def test_unchecked_options() -> None:

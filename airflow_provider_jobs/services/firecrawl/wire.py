@@ -24,9 +24,8 @@ from airflow_provider_jobs.services.base import (
     whole,
 )
 from airflow_provider_jobs.services.errors import as_text, error_for, explain, is_page
-from airflow_provider_jobs.services.firecrawl.options import BATCH_OPTIONS
+from airflow_provider_jobs.services.firecrawl.options import check_body_options
 from airflow_provider_jobs.services.firecrawl.pages import PageWalk
-from airflow_provider_jobs.services.options import check_options
 
 HOSTED = "https://api.firecrawl.dev"
 VERSIONS = ("v1", "v2")
@@ -86,11 +85,10 @@ class FirecrawlService:
 
     @staticmethod
     def check_batch_options(options: Any, *, version: str | None, check_names: bool = True) -> dict[str, Any]:
-        """Return the options of a batch scrape after checking their names; see :func:`check_options`."""
-        return check_options(
-            options, where="Firecrawl's batch scrape", known=BATCH_OPTIONS, version=version,
-            by_argument=("urls",), check_names=check_names,
-        )  # fmt: skip
+        """Return the options of a batch scrape after checking them; see :func:`check_body_options`."""
+        return check_body_options(
+            options, operation="batch_scrape", version=version, by_argument=("urls",), check=check_names
+        )
 
     @staticmethod
     def check_urls(urls: Any, *, allow_invalid: bool = False) -> list[str]:
