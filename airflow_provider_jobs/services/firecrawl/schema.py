@@ -13,7 +13,7 @@ from typing import Annotated, Any, Required, TypedDict
 
 from msgspec import Meta
 
-from airflow_provider_jobs.services.options import LOOSE, ByType, Rules
+from airflow_provider_jobs.services.schema import LOOSE, ByType, Rules
 
 Positive = Annotated[int, Meta(gt=0)]
 NotNegative = Annotated[int, Meta(ge=0)]
