@@ -132,13 +132,37 @@ class ServiceUnavailableError(ServiceError):
         self.retry_after = retry_after
 
 
+class PageTimeoutError(ServiceUnavailableError):
+    """The page, map or search of a call was not there in time (408). A definite answer: nothing was lost.
+
+    :param goes_on: the service is still at it, and the same request joins it.
+    """
+
+    def __init__(self, message: str, *, status: int, retry_after: float | None = None, goes_on: bool = False) -> None:
+        super().__init__(message, status=status, retry_after=retry_after)
+        self.goes_on = goes_on
+
+
 # --- a job's life ---------------------------------------------------------------------------------------------
 
 
 class StartUncertainError(RemoteJobsError):
-    """The answer to a start was lost: a job may be running that nobody has the id of."""
+    """The answer to a start was lost: a job may be running that nobody has the id of.
+
+    :param sent_at: seconds since the epoch at which the start was sent, or None where that is not known.
+    :param lost_at: at which its answer was given up.
+    """
 
     permanent = True
+
+    def __init__(self, message: str, *, sent_at: float | None = None, lost_at: float | None = None) -> None:
+        super().__init__(message)
+        self.sent_at = sent_at
+        self.lost_at = lost_at
+
+
+class CallUncertainError(StartUncertainError):
+    """The answer to a billed call was lost: it may have been carried out and billed. Its result is lost."""
 
 
 class JobFailedError(RemoteJobsError):
@@ -147,6 +171,10 @@ class JobFailedError(RemoteJobsError):
 
 class JobCancelledError(RemoteJobsError):
     """The job was cancelled, by somebody or something else."""
+
+
+class JobNotOverError(RemoteJobsError):
+    """The job still runs, and its result was asked for."""
 
 
 class JobTimeoutError(RemoteJobsError):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]  # missing in its stub
 
 from airflow_provider_jobs.compat import Owner
+from airflow_provider_jobs.exceptions import LedgerError
 from airflow_provider_jobs.jobs import history
+from airflow_provider_jobs.jobs.finding import mark_hash
 from airflow_provider_jobs.jobs.history import Closed, Entry
 from airflow_provider_jobs.jobs.model import JobSpec, StartedJob
 from airflow_provider_jobs.ledger_folder import LedgerFolder
@@ -95,8 +98,16 @@ def merged(*records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _known(entry: Mapping[str, Any]) -> int:
     if entry.get("closed"):
-        return 3 if Closed(entry["closed"]).is_final else 2
-    return 1 if entry.get("job") else 0
+        return 4 if Closed(entry["closed"]).is_final else 3
+    if entry.get("job"):
+        return 2
+    return 1 if entry.get("lost_at") else 0
+
+
+def _of_others(folder: LedgerFolder, mine: Owner) -> Iterator[list[dict[str, Any]]]:
+    for owner, entries in folder.owners(dag_id=mine.dag_id):
+        if owner != mine:
+            yield entries
 
 
 class Ledger:
@@ -104,10 +115,19 @@ class Ledger:
 
     :param generation: of the current try.
     :param clears: of the run, so far; None where Airflow does not say.
+    :param others: reads the entries of other owners, as far as a task can.
     """
 
-    def __init__(self, store: Store, *, generation: int, clears: int | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        generation: int,
+        clears: int | None = None,
+        others: Callable[[], Iterable[list[dict[str, Any]]]] = list,
+    ) -> None:
         self._store = store
+        self._others = others
         self.generation = generation
         self.clears = clears
         self.entries: tuple[Entry, ...] = tuple(map(Entry.from_dict, store.load()))
@@ -118,12 +138,15 @@ class Ledger:
 
         :raises LedgerError: it cannot be read.
         """
-        store: Store = TaskStateStore(context)
+        store = TaskStateStore(context)
         folder = LedgerFolder.configured()
-        if folder is not None:
-            store = FolderToo(store, folder, Owner.of(context))
         clears = getattr(context.get("dag_run"), "clear_number", None)
-        return cls(store, generation=context["ti"].max_tries, clears=clears)
+        generation = context["ti"].max_tries
+        if folder is None:
+            return cls(store, generation=generation, clears=clears)
+        owner = Owner.of(context)
+        others = functools.partial(_of_others, folder, owner)
+        return cls(FolderToo(store, folder, owner), generation=generation, clears=clears, others=others)
 
     def is_mine(self) -> bool:
         """Whether the running try is still the one that Airflow knows."""
@@ -138,8 +161,11 @@ class Ledger:
             clears=self.clears,
         )
 
-    def intend(self, conn_id: str, spec: JobSpec, request: str, *, leave: bool) -> Entry:
-        """Write down that a start is about to be sent."""
+    def intend(self, conn_id: str, spec: JobSpec, request: str, *, leave: bool, mark: str | None = None) -> Entry:
+        """Write down that a start is about to be sent.
+
+        :param mark: what the service's list shows of the job; only its hash is kept.
+        """
         entry = Entry(
             seq=history.next_seq(self.entries),
             generation=self.generation,
@@ -151,6 +177,8 @@ class Ledger:
             request=request,
             intent_at=time.time(),
             leave=leave,
+            api_version=spec.api_version,
+            mark=mark_hash(mark),
         )
         try:
             self._write(entry)
@@ -166,6 +194,24 @@ class Ledger:
         known = dataclasses.replace(entry, job=job)
         self._write(known)
         return known
+
+    def lost(self, entry: Entry, sent_at: float | None, lost_at: float | None) -> Entry:
+        """Write down between which moments a start was sent whose answer was lost."""
+        known = dataclasses.replace(entry, sent_at=sent_at, lost_at=lost_at)
+        self._write(known)
+        return known
+
+    def of_others(self) -> Iterator[Entry]:
+        """Yield what is on record of other tasks, as far as a task can read it: this DAG's part of a ledger folder.
+
+        :raises LedgerError: it cannot be read.
+        """
+        for entries in self._others():
+            try:
+                read = [Entry.from_dict(entry) for entry in entries]
+            except (KeyError, TypeError, ValueError) as error:
+                raise LedgerError(f"the record of another task is none of this version: {error}") from error
+            yield from read
 
     def close(self, entry: Entry, why: Closed) -> None:
         """Write down that nobody has to see to it any more."""

@@ -89,8 +89,10 @@ class LedgerFolder:
         """
         if entry.get("closed"):
             event = f"{4 if Closed(entry['closed']).is_final else 3}-{entry['closed']}"
+        elif entry.get("job"):
+            event = "2-started"
         else:
-            event = "2-started" if entry.get("job") else "1-intent"
+            event = "1-lost" if entry.get("lost_at") else "1-intent"  # the later one sorts after the other
         place = self._folder_of(owner) / f"{entry['seq']:06d}.{event}.json"
         content = msgspec.json.encode({"format": 1, "owner": owner.to_dict(), "entry": entry})
         with self._told("written"):

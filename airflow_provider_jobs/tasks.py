@@ -40,6 +40,11 @@ def is_literal(value: Any) -> bool:
     return value is None or isinstance(value, int | float | bool | bytes | dt.timedelta)
 
 
+def known(value: Any) -> Any:
+    """Return an argument that is known when the DAG is read, and None of one that is not."""
+    return value if is_literal(value) else None
+
+
 def log_look(log: Any, ref: JobRef, progress: Progress, status: JobStatus) -> None:
     """Log a look at a job if it is worth a line; a status word that nobody knows is a warning."""
     line = progress.line(status, time.time())

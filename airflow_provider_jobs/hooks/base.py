@@ -21,6 +21,7 @@ from airflow_provider_jobs.exceptions import (
     RemoteJobsError,
     StartUncertainError,
 )
+from airflow_provider_jobs.jobs.finding import Listing
 from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobStatus, StartedJob
 from airflow_provider_jobs.jobs.verdict import GRACE, GiveUp, Over, TimedOut, Watch
 from airflow_provider_jobs.services.base import Flow, Service
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 
 TEST_ATTEMPTS = 2
 """Requests of a test of the connection: somebody waits at the button."""
+LIST_ATTEMPTS = 2
+"""Requests for a page of a list: who asks, asks again after a while, or is a person who waits."""
+LISTED_DAY = 24 * 3600.0 - 60.0
+"""Seconds that a list is read back: Firecrawl's ends after a day."""
 QUICK_CONNECT = 1.0
 QUICK_READ = 1.5
 """Seconds of a cancel at kill time: Airflow sends SIGKILL five seconds after SIGTERM."""
@@ -172,10 +177,11 @@ class RemoteJobsHook(BaseHook):
         pausing = False
 
         def pause(seconds: float) -> None:
-            nonlocal pausing
+            nonlocal pausing, sent_at
             pausing = True
             sleep(seconds)
             pausing = False
+            sent_at = time.time()  # what was sent before surely did not arrive
 
         try:
             with BlockingTransport(self.endpoint, self.credentials, sleep=pause) as transport:
@@ -193,8 +199,35 @@ class RemoteJobsHook(BaseHook):
             raise StartUncertainError(
                 f"{self.service.label} was asked to start a {spec.kind} at {when} through connection {self.conn_id}, "
                 f"and no usable answer came back ({told}). A job may be running and billed that nobody has the id of. "
-                "It is not started again: look at the service for it, then clear the task to start a new one."
+                "It is not started again: look at the service for it, then clear the task to start a new one.",
+                sent_at=sent_at,
+                lost_at=time.time(),
             ) from error
+
+    def list_jobs(
+        self,
+        kind: str | None = None,
+        *,
+        api_version: str | None = None,
+        since: float | None = None,
+        time_limit: float | None = None,
+    ) -> Listing:
+        """Ask the service what jobs there are, as far as it tells: whoever has started them.
+
+        :param kind: only this one; default: all.
+        :param api_version: whose list, where each version has its own. Default: the connection's.
+        :param since: seconds since the epoch from which on jobs are wanted. Default: a day ago.
+        :param time_limit: seconds for all of it.
+        :raises RemoteJobsError: the service could not be asked. That it has no such list is no error: see
+            :attr:`Listing.gaps`.
+        """
+        with BlockingTransport(
+            self.endpoint, self.credentials, attempts=LIST_ATTEMPTS, time_limit=time_limit
+        ) as transport:
+            begin = time.time() - LISTED_DAY if since is None else since
+            flow = self.service.list_jobs(kind, api_version, since=begin, clock=time.time)
+            listing: Listing = transport.run(flow)
+            return listing
 
     def look(self, ref: JobRef) -> JobStatus:
         """Ask once how a job is doing.

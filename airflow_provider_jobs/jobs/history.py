@@ -37,6 +37,8 @@ class Closed(StrEnum):
         return self not in {Closed.HANDED_OVER, Closed.LEFT, Closed.UNKNOWN}
 
 
+# What only helps to find a job again: another version may write it in another form.
+_LENIENT: Mapping[str, Any] = {"api_version": str, "mark": str, "sent_at": int | float, "lost_at": int | float}
 _DONE = frozenset({Closed.DELIVERED, Closed.HANDED_OVER})
 """What a task ends with that goes well."""
 
@@ -53,6 +55,10 @@ class Entry:
     :param clears: counts the clears of the run; None where Airflow does not say.
     :param leave: the user wants the job left running when its task is killed.
     :param job: the job; None as long as no id is known.
+    :param api_version: that the start was addressed to.
+    :param mark: a hash of what the service's list shows of the request; None where no list can tell it from others.
+    :param sent_at: seconds since the epoch at which a start was sent whose answer was lost.
+    :param lost_at: at which that answer was given up.
     """
 
     seq: int
@@ -67,6 +73,10 @@ class Entry:
     leave: bool = False
     job: StartedJob | None = None
     closed: Closed | None = None
+    api_version: str | None = None
+    mark: str | None = None
+    sent_at: float | None = None
+    lost_at: float | None = None
 
     @property
     def is_open(self) -> bool:
@@ -86,6 +96,9 @@ class Entry:
         known = {f.name: value[f.name] for f in fields(cls) if f.name in value}
         known["job"] = StartedJob.from_dict(value["job"]) if value.get("job") else None
         known["closed"] = Closed(value["closed"]) if value.get("closed") else None
+        for name, kind in _LENIENT.items():
+            if not isinstance(known.get(name), kind):
+                known[name] = None
         return cls(**known)
 
 

@@ -122,6 +122,7 @@ class JobStatus:
     :param credits_used: credits billed so far, or None when unknown.
     :param error: the service's explanation of a failure.
     :param warning: anything else the service wants to be read.
+    :param file_format: what the service calls the format of the result files, where it names one.
     :param links: addresses of result files, where the service names them. They are secrets and do not
         appear in the representation or in :meth:`to_dict`.
     """
@@ -133,6 +134,7 @@ class JobStatus:
     credits_used: float | None = None
     error: str | None = None
     warning: str | None = None
+    file_format: str | None = None
     links: tuple[str, ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -161,6 +163,7 @@ class JobStatus:
 class JobSummary:
     """What an operator returns about a delivered job.
 
+    :param job_id: the service's id; None of a call that has none.
     :param completed: the service's last counter of finished records, or None.
     :param total: the service's last counter of expected records, or None.
     :param records: number of distinct records delivered.
@@ -173,7 +176,7 @@ class JobSummary:
 
     service: str
     kind: str
-    job_id: str
+    job_id: str | None
     state: str
     completed: int | None
     total: int | None

@@ -2,44 +2,36 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import time
-from collections.abc import Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.sdk import BaseOperator, conf
+from airflow.sdk import conf
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferralTimeout
 
 from airflow_provider_jobs.compat import FAIL_METHOD, Owner, own_state
 from airflow_provider_jobs.durations import seconds
 from airflow_provider_jobs.exceptions import (
-    JobCancelledError,
-    JobFailedError,
     JobKilledError,
     JobTimeoutError,
     RemoteJobsError,
-    ResultIncompleteError,
     TriggerEventError,
 )
-from airflow_provider_jobs.hooks.base import RemoteJobsHook, timed_out_text
+from airflow_provider_jobs.hooks.base import timed_out_text
 from airflow_provider_jobs.jobs.event import JobEvent, Outcome
 from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobState, JobStatus, JobSummary, StartedJob
-from airflow_provider_jobs.jobs.outcome import check_max_failed, shortfall
 from airflow_provider_jobs.jobs.progress import Progress
 from airflow_provider_jobs.operators.custody import Custody
-from airflow_provider_jobs.results import OutputFolder, ReturnValue, Sink
+from airflow_provider_jobs.operators.delivery import DeliveringOperator
 from airflow_provider_jobs.tasks import DEFERRAL_MARGIN, airflow_errors, log_look
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 DAY = 24 * 3600.0
-FAILED_LOGGED = 10
 
 
-class RemoteJobOperator(BaseOperator):
+class RemoteJobOperator(DeliveringOperator):
     """Starts a job, waits for it, delivers its result; cancels it when the task is killed.
 
     :param wait_for_completion: False starts the job, pushes its id and leaves it to others.
@@ -58,9 +50,6 @@ class RemoteJobOperator(BaseOperator):
     :param check_options: False sends unknown keys of ``options`` as they are.
     """
 
-    service: ClassVar[str]
-    fail_on_empty: bool = True
-
     def __init__(
         self,
         *,
@@ -70,9 +59,6 @@ class RemoteJobOperator(BaseOperator):
         job_timeout: float | dt.timedelta = DAY,
         cancel_on_kill: bool = True,
         durable: bool = True,
-        output_path: str | None = None,
-        max_failed: int | float | None = None,
-        deliver_partial: bool = False,
         check_options: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -83,18 +69,10 @@ class RemoteJobOperator(BaseOperator):
         self.job_timeout = seconds(job_timeout, "job_timeout")
         self.cancel_on_kill = cancel_on_kill
         self.durable = durable
-        self.output_path = output_path
-        self.max_failed = check_max_failed(max_failed)
-        self.deliver_partial = deliver_partial
         self.check_options = check_options
         self._custody: Custody | None = None
 
     # --- what a service adds ----------------------------------------------------------------------------------
-
-    @cached_property
-    def hook(self) -> RemoteJobsHook:
-        """The hook of the connection."""
-        raise NotImplementedError
 
     @property
     def conn_id(self) -> str:
@@ -112,18 +90,13 @@ class RemoteJobOperator(BaseOperator):
         """Return the name of a job of this operator."""
         raise NotImplementedError
 
-    def deliver(self, job: StartedJob, status: JobStatus, sink: Sink) -> tuple[JobSummary, Sequence[dict[str, str]]]:
-        """Bring the result of a job that is over into a sink; return the counts and what failed, by name."""
-        raise NotImplementedError
-
     # --- execute ----------------------------------------------------------------------------------------------
 
     def execute(self, context: Context) -> Any:
         """Start the job and see it through, or defer."""
         with airflow_errors():
             spec = self.build()
-            if self.output_path is not None:
-                self._folder(context).prepare()
+            self._prepare(context)
             self._custody = custody = self._take_custody(context)
             job = custody.take_up(spec) or custody.start(spec)
             with custody.answerable():
@@ -134,10 +107,7 @@ class RemoteJobOperator(BaseOperator):
 
     def _go_on(self, context: Context, job: StartedJob, custody: Custody) -> Any:
         custody.killer.check()
-        ti = context["ti"]
-        ti.xcom_push(key="job_id", value=job.ref.job_id)
-        if job.ref.api_version:
-            ti.xcom_push(key="api_version", value=job.ref.api_version)
+        self._push(context, job.ref)
         self.log.info("%s through connection %s", job.ref, self.conn_id)
         if job.refused:
             self.log.warning("%d inputs were refused: %s …", job.refused, ", ".join(job.refused_names[:5]))
@@ -181,6 +151,7 @@ class RemoteJobOperator(BaseOperator):
             deadline=deadline,
             poll_interval=self.poll_interval,
             cancel_on_kill=self.cancel_on_kill,
+            cancel_at_deadline=self.hook.service.kinds[job.ref.kind].cancellable,
             leave_when_lost=custody.may_leave,
         )
         custody.killer.check()
@@ -260,52 +231,16 @@ class RemoteJobOperator(BaseOperator):
 
     # --- the end ----------------------------------------------------------------------------------------------
 
-    def _finish(self, context: Context, job: StartedJob, status: JobStatus) -> dict[str, Any]:
+    def _saw_end(self, status: JobStatus) -> None:
         if self._custody is not None:
             self._custody.check_mine()
             self._custody.is_over(status)
-        self.log.info("%s is over: %s", job.ref, status.describe())
-        if status.warning:
-            self.log.warning("%s says: %s", job.ref.service, status.warning)
-        problem = _end_error(job, status)
-        if problem is not None and not self.deliver_partial:
-            raise problem
-        summary, failed = self._deliver(context, job, status)
-        if self._custody is not None and problem is None:
+
+    def _has_delivered(self) -> None:
+        if self._custody is not None:
             # A killed task ends as killed; what it has delivered, its next try delivers again.
             self._custody.killer.check()
             self._custody.delivered()
-        if problem is not None:
-            raise type(problem)(f"{problem}; {summary.records} records were delivered{_where(summary)}")
-        short = shortfall(summary, asked=job.asked, max_failed=self.max_failed, fail_on_empty=self.fail_on_empty)
-        if short:
-            first = "; ".join(f"{entry['url']}: {entry['error']}" for entry in failed[:3])
-            raise ResultIncompleteError(f"{job.ref}: {short}{_where(summary)}" + (f". First: {first}" if first else ""))
-        return summary.to_dict()
-
-    def _deliver(
-        self, context: Context, job: StartedJob, status: JobStatus
-    ) -> tuple[JobSummary, Sequence[dict[str, str]]]:
-        sink = self._sink(context, job.ref)
-        try:
-            summary, failed = self.deliver(job, status, sink)
-            summary = dataclasses.replace(summary, output=sink.finish(summary, list(failed), job.ref))
-        except BaseException:
-            sink.discard()
-            raise
-        where = _where(summary)
-        self.log.info(
-            "Delivered %d records%s; %d failed, %d missing", summary.records, where, summary.failed, summary.missing
-        )
-        for entry in failed[:FAILED_LOGGED]:
-            self.log.warning("Failed: %s: %s", entry["url"], entry["error"])
-        return summary, failed
-
-    def _sink(self, context: Context, ref: JobRef) -> Sink:
-        return self._folder(context) if self.output_path is not None else ReturnValue(ref)
-
-    def _folder(self, context: Context) -> OutputFolder:
-        return OutputFolder(self.output_path, Owner.of(context).to_dict())
 
     # --- kill -------------------------------------------------------------------------------------------------
 
@@ -313,24 +248,6 @@ class RemoteJobOperator(BaseOperator):
         """Cancel the job; called by Airflow in the middle of whatever ``execute`` is doing."""
         if self._custody is not None:
             self._custody.killer.kill()
-
-
-def _end_error(job: StartedJob, status: JobStatus) -> RemoteJobsError | None:
-    if status.state is JobState.SUCCEEDED:
-        return None
-    told = f"{job.ref} ended as {status.describe()}" + (f": {status.error}" if status.error else "")
-    if status.completed:
-        told += (
-            f". {status.completed} records can still be fetched from the service (deliver_partial=True delivers them)"
-        )
-    return JobCancelledError(told) if status.state is JobState.CANCELLED else JobFailedError(told)
-
-
-def _where(summary: JobSummary) -> str:
-    if not summary.output:
-        return ""
-    more = f" and {len(summary.output) - 1} more" if len(summary.output) > 1 else ""
-    return f" to {summary.output[0]}{more}"
 
 
 def _handed_over(job: StartedJob) -> dict[str, Any]:

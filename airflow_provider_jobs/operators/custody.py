@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,7 @@ from airflow_provider_jobs.jobs.model import JobSpec, JobState, JobStatus, Start
 from airflow_provider_jobs.ledger import Ledger
 from airflow_provider_jobs.operators.earlier import goes_on, settle
 from airflow_provider_jobs.operators.killing import Killer
+from airflow_provider_jobs.operators.recovery import Others, find_now, recover
 
 
 class Custody:
@@ -43,6 +45,7 @@ class Custody:
         self._entry: Entry | None = None
         self._ledger = Ledger.of(context)
         self.killer = Killer(hook, cancels=cancels, log=log, ask=self._ask, may_leave=self.may_leave)
+        self._others = Others(self._ledger, context, check=self.killer.check)
 
     def _ask(self) -> tuple[OwnerView, bool]:
         view = own_state(self._context)
@@ -56,8 +59,10 @@ class Custody:
 
         :raises RemoteJobsError: that could not be told or done; nothing may be started.
         """
+        # What is found counts as if its answer had come: the plan then says what becomes of it.
+        searched = recover(self._ledger, self._hook, spec, others=self._others, log=self._log)
         decided = self._ledger.plan(self._hook.conn_id, spec)
-        settle(self._ledger, self._hook, decided, log=self._log)
+        settle(self._ledger, self._hook, decided, log=self._log, searched=searched)
         entry = decided.ask
         if entry is None or entry.job is None:
             return None
@@ -71,14 +76,25 @@ class Custody:
         return None
 
     def start(self, spec: JobSpec) -> StartedJob:
-        """Start a job: written down before and after."""
-        request = self._hook.service.start(spec)
+        """Start a job: written down before and after. One whose answer is lost is looked for.
+
+        :raises StartUncertainError: it was not found.
+        """
+        service = self._hook.service
+        request = service.start(spec)
         self.killer.arm()
-        self._entry = entry = self._ledger.intend(self._hook.conn_id, spec, str(request), leave=not self._cancels)
+        self._entry = entry = self._ledger.intend(
+            self._hook.conn_id, spec, str(request), leave=not self._cancels, mark=service.mark(spec)
+        )
         try:
             job = self._hook.start(spec, sleep=self.killer.sleep)
-        except StartUncertainError:
-            raise
+        except StartUncertainError as error:
+            self._entry = entry = self._lost(entry, error)
+            if not isinstance(error.__cause__, RemoteJobsError):
+                raise  # Airflow ended the try in the middle of it: there is no time left
+            job = find_now(
+                self._hook, entry, error, asked=spec.asked, others=self._others, sleep=self.killer.sleep, log=self._log
+            )
         except RemoteJobsError:
             # A definite no. Anything else leaves the question open.
             self._ledger.close(entry, Closed.NOT_STARTED)
@@ -92,6 +108,13 @@ class Custody:
             self.end(error)
             raise
         return job
+
+    def _lost(self, entry: Entry, error: StartUncertainError) -> Entry:
+        try:
+            return self._ledger.lost(entry, error.sent_at, error.lost_at)
+        except Exception as problem:
+            self._log.warning("When the start's answer was given up could not be written down: %s", problem)
+            return dataclasses.replace(entry, sent_at=error.sent_at, lost_at=error.lost_at)
 
     def resume(self, job: StartedJob) -> None:
         """Take a job back from the trigger."""
@@ -165,6 +188,12 @@ class Custody:
 
         :raises AirflowFailException: it may still run; a retry would start a second one beside it.
         """
+        job = self.killer.job
+        if job is not None and not self._hook.service.kinds[job.ref.kind].cancellable:
+            self._log.warning("%s runs on and is billed: %s cannot cancel it", job.ref, self._hook.service.label)
+            self.killer.disarm()
+            self._close(Closed.LEFT)
+            return
         try:
             self.killer.cancel_surely(f"the task failed ({type(error).__name__})")
         except JobNotCancelledError as problem:

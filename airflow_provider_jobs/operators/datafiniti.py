@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import msgspec
 from airflow.sdk import BaseOperator
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from airflow_provider_jobs.hooks.datafiniti import DatafinitiHook, job_ref
-from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobStatus, JobSummary, StartedJob
+from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobStatus, StartedJob
 from airflow_provider_jobs.operators.base import RemoteJobOperator
 from airflow_provider_jobs.operators.cancelling import cancel_job
-from airflow_provider_jobs.results import LARGEST_RETURN_VALUE, OutputFolder, Sink
+from airflow_provider_jobs.operators.datafiniti_files import deliver_files
+from airflow_provider_jobs.operators.delivery import Delivery
+from airflow_provider_jobs.operators.fetching import FetchResultsOperator
+from airflow_provider_jobs.results import Sink
 from airflow_provider_jobs.services.datafiniti import (
     DatafinitiService,
-    RecordCounter,
     check_data_type,
     check_file_format,
     check_num_records,
     check_query,
     check_view,
-    file_name,
-    record_of,
-    rows,
+    format_of,
 )
 from airflow_provider_jobs.tasks import airflow_errors, is_literal
-from airflow_provider_jobs.transport.files import FileTransport, is_worth_another_try
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-FILE_ATTEMPTS = 5
 
 
 class DatafinitiDownloadOperator(RemoteJobOperator):
@@ -135,53 +129,63 @@ class DatafinitiDownloadOperator(RemoteJobOperator):
         """Return the name of a download."""
         return job_ref(job_id)
 
-    def deliver(self, job: StartedJob, status: JobStatus, sink: Sink) -> tuple[JobSummary, Sequence[dict[str, str]]]:
+    def deliver(self, job: StartedJob, status: JobStatus, sink: Sink) -> Delivery:
         """Bring all result files into a sink and compare their rows with what the service counted."""
-        status = self._with_links(job, status)
-        file_format = check_file_format(self.file_format)
-        records = 0
-        names: set[str] = set()
-        with self.hook.file_conn() as files:
-            for number, link in enumerate(dict.fromkeys(status.links), 1):
-                name = file_name(link, number, job.ref, file_format, names)
-                names.add(name)
-                records += self._deliver_file(files, link, name, file_format, sink)
-        if status.completed is not None and records > status.completed:
-            self.log.warning("%s counts %d records, its files hold %d", job.ref, status.completed, records)
-        summary = JobSummary(
-            service=self.service,
-            kind=job.ref.kind,
-            job_id=job.ref.job_id,
-            state=str(status.state),
-            completed=status.completed,
-            total=status.total,
-            records=records,
-            failed=0,
-            missing=max(0, (status.completed or 0) - records),
-            credits_used=status.credits_used,
-            data=sink.data,
-        )
-        return summary, []
+        return deliver_files(self.hook, job.ref, status, sink, check_file_format(self.file_format), log=self.log)
 
-    def _with_links(self, job: StartedJob, status: JobStatus) -> JobStatus:
-        # A trigger's event carries no links, they are secrets. The state that ended the wait stands.
-        if status.links:
-            return status
-        return dataclasses.replace(status, links=self.hook.look(job.ref).links)
 
-    def _deliver_file(self, files: FileTransport, link: str, name: str, file_format: str, sink: Sink) -> int:
-        retrying = Retrying(
-            retry=retry_if_exception(is_worth_another_try),
-            stop=stop_after_attempt(FILE_ATTEMPTS),
-            wait=wait_random_exponential(multiplier=0.5, max=20),
-            reraise=True,
-        )
-        if isinstance(sink, OutputFolder):
-            return retrying(_store, files, link, name, file_format, sink)
-        records = retrying(_read, files, link, name, file_format)
-        for record in records:
-            sink.add(record)
-        return len(records)
+class DatafinitiFetchResultsOperator(FetchResultsOperator):
+    """Delivers the result of a Datafiniti download that something else has started. Never cancels it.
+
+    :param download_id: the download's id.
+    :param file_format: ``json`` or ``csv``. Default: what the service says of the download, else what the endings of
+        its files say.
+    :param fail_on_empty: fail when no record matched.
+    :param datafiniti_conn_id: the Airflow connection.
+
+    The other arguments are those of :class:`FetchResultsOperator`. Returns the summary of the job; see the
+    documentation.
+    """
+
+    template_fields: Sequence[str] = ("datafiniti_conn_id", "download_id", "file_format", "output_path")
+    ui_color = "#d9ecff"
+    service = "datafiniti"
+
+    def __init__(
+        self,
+        *,
+        download_id: str | int,
+        file_format: str | None = None,
+        fail_on_empty: bool = False,
+        datafiniti_conn_id: str = DatafinitiHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.download_id = download_id
+        self.file_format = file_format
+        self.fail_on_empty = fail_on_empty
+        self.datafiniti_conn_id = datafiniti_conn_id
+        if file_format is not None and is_literal(file_format):
+            check_file_format(file_format)
+
+    @cached_property
+    def hook(self) -> DatafinitiHook:
+        """The hook of the connection."""
+        return DatafinitiHook(self.datafiniti_conn_id)
+
+    def name_job(self) -> JobRef:
+        """Return the name of the download."""
+        if self.file_format is not None:
+            check_file_format(self.file_format)
+        return job_ref(self.download_id)
+
+    def deliver(self, job: StartedJob, status: JobStatus, sink: Sink) -> Delivery:
+        """Bring all result files into a sink and compare their rows with what the service counted."""
+        if self.file_format is None:
+            file_format = format_of(status.file_format, status.links)
+        else:
+            file_format = check_file_format(self.file_format)
+        return deliver_files(self.hook, job.ref, status, sink, file_format, log=self.log)
 
 
 class DatafinitiCancelDownloadOperator(BaseOperator):
@@ -214,26 +218,3 @@ class DatafinitiCancelDownloadOperator(BaseOperator):
         with airflow_errors():
             hook = DatafinitiHook(self.datafiniti_conn_id)
             return cancel_job(hook, job_ref(self.download_id), fail_if_over=self.fail_if_over, log=self.log)
-
-
-def _store(files: FileTransport, link: str, name: str, file_format: str, folder: OutputFolder) -> int:
-    counter = RecordCounter(file_format)
-    with folder.file(name) as writer:
-        for line in files.lines(link, name):
-            writer.write(line)
-            counter.line(line)
-        writer.part.records = counter.records
-    return counter.records
-
-
-def _read(files: FileTransport, link: str, name: str, file_format: str) -> list[bytes]:
-    """Return the records of a file as JSON, and no more of them than a return value can hold."""
-    lines, size = [], 0
-    for line in files.lines(link, name):
-        lines.append(line)
-        size += len(line)
-        if size > 2 * LARGEST_RETURN_VALUE:
-            break
-    if file_format == "json":
-        return [record for line in lines if (record := record_of(line))]
-    return [msgspec.json.encode(row) for row in rows(lines, largest=2 * LARGEST_RETURN_VALUE)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_jobs.exceptions import JobNotFoundError, StartUncertainError
@@ -15,21 +16,24 @@ from airflow_provider_jobs.jobs.verdict import GRACE
 from airflow_provider_jobs.ledger import Ledger
 
 
-def settle(ledger: Ledger, hook: RemoteJobsHook, decided: Plan, *, log: Any) -> None:
+def settle(
+    ledger: Ledger, hook: RemoteJobsHook, decided: Plan, *, log: Any, searched: Mapping[int, str] | None = None
+) -> None:
     """End what must not go on, and forget what the user has cleared away.
 
+    :param searched: what came of the search for the jobs of unanswered starts, by the number of the entry.
     :raises StartUncertainError: the answer to an earlier start was never recorded; a job may be running.
     :raises RemoteJobsError: an earlier job could not be ended; nothing is started beside it.
     """
     for entry in decided.forget:
-        log.warning("%s The task was cleared since: a new job is started.", _unanswered(entry))
+        log.warning("%s The task was cleared since: a new job is started.", unanswered(entry, searched))
         ledger.close(entry, Closed.UNKNOWN)
     for entry in decided.end:
         _end(ledger, hook, entry, log)
     if decided.unsure:
+        told = unanswered(decided.unsure[-1], searched)
         raise StartUncertainError(
-            f"{_unanswered(decided.unsure[-1])} It is not started again: look at the service for it, then clear the "
-            "task to start a new one."
+            f"{told} It is not started again: look at the service for it, then clear the task to start a new one."
         )
 
 
@@ -80,9 +84,14 @@ def _end(ledger: Ledger, hook: RemoteJobsHook, entry: Entry, log: Any) -> None:
     ledger.close(entry, Closed.SUPERSEDED if outcome.was_over else Closed.CANCELLED)
 
 
-def _unanswered(entry: Entry) -> str:
+def unanswered(entry: Entry, searched: Mapping[int, str] | None = None) -> str:
+    """Return what is known of a start, or a call, whose answer is not on record.
+
+    :param searched: what came of a search for it, by the number of the entry.
+    """
     when = dt.datetime.fromtimestamp(entry.intent_at, dt.UTC).isoformat(timespec="seconds")
     return (
         f"An earlier try sent {entry.request} through connection {entry.conn_id} at {when}, and no answer to it is on "
         f"record: a {entry.kind} may be running and billed that nobody has the id of."
+        + (f" {searched[entry.seq]}" if searched and entry.seq in searched else "")
     )

@@ -16,10 +16,12 @@ from starlette.routing import Route
 from airflow_provider_jobs.sandbox import faults
 from airflow_provider_jobs.sandbox.datafiniti_jobs import Download
 from airflow_provider_jobs.sandbox.firecrawl_jobs import FirecrawlJob
+from airflow_provider_jobs.sandbox.firecrawl_runs import Run
 from airflow_provider_jobs.sandbox.settings import UnknownSetting
 from airflow_provider_jobs.sandbox.world import World
 
 Handler = Callable[[Request], Awaitable[Response]]
+Job = FirecrawlJob | Run | Download
 FAULT_HOSTS = {"firecrawl", "datafiniti", "files", "site", "stranger"}
 TOKEN_ACTIONS = {"revoke", "add", "disable", "payment"}
 NOTE = "A local stand-in for development and tests. It is neither Firecrawl nor Datafiniti."
@@ -51,21 +53,21 @@ class ControlApp:
     async def jobs(self, request: Request) -> Response:
         """The jobs started so far."""
         service = request.query_params.get("service")
-        everything: list[FirecrawlJob | Download] = [
+        everything: list[Job] = [
             *self._world.firecrawl_jobs.values(),
+            *self._world.runs.values(),
             *self._world.downloads.values(),
         ]
         listed = [job.as_dict() for job in sorted(everything, key=_start_of)]
         return JSONResponse([job for job in listed if service is None or job["service"] == service])
 
-    def _job(self, request: Request) -> FirecrawlJob | Download:
+    def _job(self, request: Request) -> Job:
         job_id = str(request.path_params["job_id"])
-        job: FirecrawlJob | Download | None = self._world.firecrawl_jobs.get(job_id) or self._world.downloads.get(
-            job_id
-        )
-        if job is None:
-            raise HTTPException(404, f"no job {job_id}")
-        return job
+        for place in (self._world.firecrawl_jobs, self._world.runs, self._world.downloads):
+            if job_id in place:
+                job: Job = place[job_id]
+                return job
+        raise HTTPException(404, f"no job {job_id}")
 
     async def job(self, request: Request) -> Response:
         """One job."""
@@ -78,6 +80,8 @@ class ControlApp:
         shown = job.as_dict()
         if isinstance(job, FirecrawlJob):
             await self._act_firecrawl(job, body)
+        elif isinstance(job, Run):
+            await self._act_run(job, body)
         else:
             self._act_download(job, body)
         if body.get("action") != "forget":
@@ -104,6 +108,24 @@ class ControlApp:
             job.record_gone = True
         else:
             raise HTTPException(400, f"unknown action {action!r}")
+
+    async def _act_run(self, run: Run, body: dict[str, Any]) -> None:
+        action = body.get("action")
+        if action == "finish":
+            await run.finish(body.get("data"))
+        elif action == "fail":
+            run.fail(body.get("error", "The job failed"), body.get("stop_reason"), body.get("partial"))
+        elif action == "cancel":
+            run.cancel(by_delete=False)
+        elif action == "forget":
+            run.fail("forgotten")
+            del self._world.runs[run.id]
+        elif action == "expire_results":
+            run.expire_results()
+        elif action == "lose_record":
+            run.record_gone = True
+        else:
+            raise HTTPException(400, f"unknown action {action!r} for {run.kind}")
 
     def _act_download(self, job: Download, body: dict[str, Any]) -> None:
         action = body.get("action")
@@ -213,8 +235,8 @@ async def _body(request: Request) -> dict[str, Any]:
     return body
 
 
-def _start_of(job: FirecrawlJob | Download) -> float:
-    return job.created if isinstance(job, FirecrawlJob) else job.started
+def _start_of(job: Job) -> float:
+    return job.started if isinstance(job, Download) else job.created
 
 
 async def _refused(_: Request, exc: Exception) -> Response:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from airflow_provider_jobs.sandbox.datafiniti_data import search
-from airflow_provider_jobs.sandbox.datafiniti_jobs import LINK_SECONDS, TERMINAL, Download, wire_object
+from airflow_provider_jobs.sandbox.datafiniti_jobs import LINK_SECONDS, TERMINAL, Download, account_object, wire_object
 from airflow_provider_jobs.sandbox.faults import datafiniti_error
 from airflow_provider_jobs.sandbox.replies import JSON_TYPE, dumps
 from airflow_provider_jobs.sandbox.world import World
@@ -121,6 +121,7 @@ class DatafinitiApp:
         if plural not in TYPES:
             raise Refused(404, f"{plural} is not a valid data-type")
         body = await self._search_body(request)
+        view = self._view(body.get("view"))
         matches = search(TYPES[plural], str(body["query"]), settings.multiply)
         if body.get("download") is not True:
             return self._plain_search(matches, body)
@@ -136,9 +137,21 @@ class DatafinitiApp:
             data_type=TYPES[plural],
             body=body,
             matches=matches,
+            view=view,
         )
         self._world.downloads[job.id] = job
         return _json(wire_object(job, settings.wire, start=True), settings.start_status)
+
+    def _view(self, view: Any) -> list[str] | None:
+        """The fields of a view: a saved one, or a list of names or objects; None for all fields."""
+        if view is None or view == "default":
+            return None
+        if isinstance(view, list):
+            return [str(item.get("name") if isinstance(item, dict) else item) for item in view]
+        fields: list[str] | None = self._world.datafiniti.views.get(str(view))
+        if fields is None:
+            raise Refused(404, "View not found.")
+        return fields
 
     async def _search_body(self, request: Request) -> dict[str, Any]:
         try:
@@ -207,23 +220,8 @@ class DatafinitiApp:
         for job in self._world.downloads.values():
             if job.account == request.state.account:
                 spent[job.data_type] += job.credits
-        body: dict[str, Any] = {"role": "user", "num_credits_used": sum(spent.values())}
-        body |= {f"{name}_credits_used": used for name, used in spent.items()}
-        body |= {
-            "num_scrape_credits_used": 0,
-            "disabled_code": 0,
-            "plan_ids": ["sandbox-stand-in"],
-            "auto_collect_enabled": True,
-            "overage_limit": 100,
-            "payment_type": "cc",
-            "overages_enabled": self._world.datafiniti.overage,
-            "features": [{"enabledFields": ["view", "download"], "name": f"{name}:search"} for name in spent],
-            "date_created": "2024-04-16T20:28:20.279Z",
-            "date_updated": "2024-04-22T17:30:15.145Z",
-            "is_admin": False,
-            "id": 126_609 + (self._world.secret_index(request.state.account) or 0),
-        }
-        return _json(body)
+        number = 126_609 + (self._world.secret_index(request.state.account) or 0)
+        return _json(account_object(self._world.datafiniti, spent, number))
 
     def build(self) -> Starlette:
         """The application."""

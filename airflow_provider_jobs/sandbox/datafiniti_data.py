@@ -68,6 +68,8 @@ def _product(chance: random.Random, number: int) -> Record:
         "brand": brand,
         "manufacturer": f"{brand} Ltd",
         "categories": [kind, chance.choice(["women", "men", "home", "outdoor"])],
+        # A quote in a cell, which CSV files must bear.
+        "size": f'{number % 40 + 1}" wide',
         "upc": f"{chance.randint(10**11, 10**12 - 1)}",
         "prices": [{"amountMin": price, "amountMax": price, "currency": "USD", "isSale": "false"}],
         "dateAdded": _date(chance),

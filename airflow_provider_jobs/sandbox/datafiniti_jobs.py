@@ -14,6 +14,7 @@ from typing import Any
 
 from airflow_provider_jobs.sandbox.datafiniti_data import Record
 from airflow_provider_jobs.sandbox.replies import dumps, iso
+from airflow_provider_jobs.sandbox.settings import DatafinitiSettings
 from airflow_provider_jobs.sandbox.world import World
 
 TERMINAL = {"completed", "cancelled", "failed"}
@@ -46,6 +47,7 @@ class Download:
         data_type: str,
         body: dict[str, Any],
         matches: list[Record],
+        view: list[str] | None = None,
     ) -> None:
         settings = world.datafiniti
         self.id = str(number)
@@ -55,7 +57,7 @@ class Download:
         self.options = body
         asked = body.get("num_records")
         self.num_records = len(matches) if asked is None else int(asked)
-        self.records = matches[: self.num_records]
+        self.records = [_seen_through(view, record) for record in matches[: self.num_records]]
         self.started = self.updated = world.clock.now()
         self.ended: float | None = None
         self.forced: str | None = None
@@ -198,12 +200,15 @@ class Download:
         records = self.records[file.first : file.last]
         if self._extension() == "txt":
             return b"".join(dumps(record) + b"\n" for record in records)
-        columns = self._world.datafiniti.fields_csv or list(self.records[0])
+        settings = self._world.datafiniti
+        columns = settings.fields_csv or list(self.records[0])
+        rows = [[_cell(record.get(name)) for name in columns] for record in records]
+        if settings.csv_header == "each" or file.number == 1:
+            rows.insert(0, columns)
+        if settings.csv_quotes == "bare":
+            return "".join(",".join(map(_barely_quoted, row)) + "\n" for row in rows).encode()
         out = io.StringIO(newline="")
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(columns)
-        for record in records:
-            writer.writerow([_cell(record.get(name)) for name in columns])
+        csv.writer(out, lineterminator="\n").writerows(rows)
         return out.getvalue().encode()
 
     def as_dict(self) -> dict[str, Any]:
@@ -229,6 +234,17 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
+
+
+def _barely_quoted(cell: str) -> str:
+    """A cell as a careless writer makes it: a quote inside stays as it is where nothing else asks for quotes."""
+    if any(sign in cell for sign in ",\r\n") or cell.startswith('"'):
+        return '"' + cell.replace('"', '""') + '"'
+    return cell
+
+
+def _seen_through(view: list[str] | None, record: Record) -> Record:
+    return record if view is None else {name: record[name] for name in view if name in record}
 
 
 COSTS = ("people", "property", "product", "business")
@@ -310,3 +326,45 @@ def _wire_2(job: Download, links: list[Any], *, start: bool) -> dict[str, Any]:
 
 def _old_date(moment: float) -> str:
     return datetime.datetime.fromtimestamp(moment, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S.0")
+
+
+def account_object(settings: DatafinitiSettings, spent: dict[str, int], number: int) -> dict[str, Any]:
+    """The account as a generation of the API shows it.
+
+    :param spent: credits by data type.
+    """
+    used = sum(spent.values())
+    if settings.wire == "w1":
+        return {
+            "active": True,
+            "date_created": "2017-10-13 21:49:53.0",
+            "date_updated": "2017-10-26 20:58:34.0",
+            "email": "user@example.com",
+            "id": number,
+            "first_name": "Sandbox",
+            "last_name": "User",
+            "num_credits_used": used,
+            "is_admin": False,
+        }
+    if settings.wire == "w3":
+        shown: dict[str, Any] = {"email": "user@example.com", "first_name": "Sandbox", "last_name": "User"}
+        shown["num_credits_used"] = used
+        for name, credits in spent.items():
+            shown |= {f"{name}_credits_allotted": 1_000_000, f"{name}_credits_used": credits}
+        return shown
+    shown = {"role": "user", "num_credits_used": used}
+    shown |= {f"{name}_credits_used": credits for name, credits in spent.items()}
+    return shown | {
+        "num_scrape_credits_used": 0,
+        "disabled_code": 0,
+        "plan_ids": ["sandbox-stand-in"],
+        "auto_collect_enabled": True,
+        "overage_limit": 100,
+        "payment_type": "cc",
+        "overages_enabled": settings.overage,
+        "features": [{"enabledFields": ["view", "download"], "name": f"{name}:search"} for name in spent],
+        "date_created": "2024-04-16T20:28:20.279Z",
+        "date_updated": "2024-04-22T17:30:15.145Z",
+        "is_admin": False,
+        "id": number,
+    }

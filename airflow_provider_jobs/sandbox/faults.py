@@ -19,7 +19,7 @@ from airflow_provider_jobs.sandbox.replies import (
 from airflow_provider_jobs.sandbox.world import Fault, World
 
 LATE = {"lost_reply", "slow", "slow_body", "server_error_after_start", "truncated_json"}
-REWRITES = {"status_word", "results_null", "id_only_underscore", "broken_link"}
+REWRITES = {"status_word", "results_null", "id_only_underscore", "broken_link", "lost_link"}
 
 HTML_ERROR = (
     "<html>\r\n<head><title>{status} {reason}</title></head>\r\n<body>\r\n<center><h1>{status} {reason}</h1>"
@@ -170,6 +170,8 @@ def rewrite(fault: Fault, reply: Reply) -> Reply:
     elif fault.name == "id_only_underscore":
         if "id" in body:
             body["_id"] = body.pop("id")
+    elif fault.name == "lost_link" and body.get("results"):
+        del body["results"][int(fault.params.get("index", 0))]
     elif body.get("results"):
         body["results"][int(fault.params.get("index", 0))] = _broken(body["results"][0])
     return Reply(reply.status, reply.headers, dumps(body))

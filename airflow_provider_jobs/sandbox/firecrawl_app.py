@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,16 +10,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from airflow_provider_jobs.sandbox.firecrawl_account import AccountRoutes
+from airflow_provider_jobs.sandbox.firecrawl_agent import AgentRoutes
+from airflow_provider_jobs.sandbox.firecrawl_calls import CallRoutes
 from airflow_provider_jobs.sandbox.firecrawl_checks import Refused, Start, check_batch, check_crawl
 from airflow_provider_jobs.sandbox.firecrawl_crawl import Frontier, robots_of
+from airflow_provider_jobs.sandbox.firecrawl_extract import ExtractRoutes
 from airflow_provider_jobs.sandbox.firecrawl_guard import Guard, failure
-from airflow_provider_jobs.sandbox.firecrawl_jobs import DAY, END_STATES, FirecrawlJob
+from airflow_provider_jobs.sandbox.firecrawl_jobs import END_STATES, FirecrawlJob, page_credits
 from airflow_provider_jobs.sandbox.firecrawl_paging import page_of
-from airflow_provider_jobs.sandbox.pages import Fetcher, PageFailed
+from airflow_provider_jobs.sandbox.pages import Fetcher
 from airflow_provider_jobs.sandbox.replies import express, express_404, iso, unknown_error
 from airflow_provider_jobs.sandbox.world import World
 
 Handler = Callable[[Request], Awaitable[Response]]
+SINCE_2026 = ("/agent", "/team/activity", "/team/queue-status")
 
 
 class FirecrawlApp:
@@ -30,19 +34,39 @@ class FirecrawlApp:
         self._world = world
         self._fetcher = fetcher
         self._guard = Guard(world)
+        self._agent = AgentRoutes(world, fetcher, self._guard)
+        self._extract = ExtractRoutes(world, fetcher, self._guard)
+        self._calls = CallRoutes(world, fetcher, self._guard)
+        self._account = AccountRoutes(world, self._guard)
 
     # -- what comes before every route -------------------------------------------------------------
 
-    def _guarded(self, counter: str, handler: Handler) -> Handler:
-        async def guarded(request: Request) -> Response:
+    def _endpoint(self, version: str, path: str, counter: str, handler: Handler) -> Handler:
+        async def endpoint(request: Request) -> Response:
+            settings = self._world.firecrawl
+            request.path_params["version"] = version
+            if not self._has(version, path, request.method):
+                return express_404(request.method, request.url.path)
             try:
                 request.state.team = self._guard.team(request)
-                self._guard.limit_rate(counter, request.state.team)
+                counted = "status" if settings.old and counter == "account" else counter
+                self._guard.limit_rate(counted, request.state.team)
                 return await handler(request)
             except Refused as refused:
                 return express(refused.body, refused.status)
 
-        return guarded
+        return endpoint
+
+    def _has(self, version: str, path: str, method: str) -> bool:
+        """Whether this generation of the server has the route."""
+        settings = self._world.firecrawl
+        if settings.old and version == "v2" and path == "/batch/scrape/{job_id}/errors":
+            return False
+        if path == "/scrape/{job_id}" and method == "DELETE":
+            return settings.scrape_delete and version == "v1"
+        if path == "/agent" and method == "GET":
+            return not settings.old and settings.agent_newer
+        return not (settings.old and (path.startswith(SINCE_2026) or path.endswith("/historical")))
 
     # -- starts ------------------------------------------------------------------------------------
 
@@ -67,17 +91,24 @@ class FirecrawlApp:
         """POST /crawl."""
         body = await self._guard.body(request)
         version = str(request.path_params["version"])
-        limit = body.get("limit")
-        self._guard.check_credits(request.state.team, max(1, limit) if isinstance(limit, int) else 1)
+        settings, limit = self._world.firecrawl, body.get("limit")
+        # With credits for a part of the pages, 2025 refuses a limit and lowers a missing one, 2026 the other way (F36).
+        needed = max(1, limit) if settings.old and isinstance(limit, int) else 1
+        self._guard.check_credits(request.state.team, needed)
         self._guard.check_key(request)
-        wanted = check_crawl(body, version, self._world.firecrawl)
+        wanted = check_crawl(body, version, settings)
         robots = await robots_of(self._fetcher, wanted.urls[0])
         job = self._new_job(request, "crawl", wanted)
         most = int(limit) if isinstance(limit, int | float) else 10_000
-        if self._world.firecrawl.credits is not None:
+        if settings.credits is not None and settings.old == (limit is None):
             most = min(most, self._guard.credits_left())
         job.on_page = Frontier(job, body, robots, max(1, most)).page
-        return express(self._started(request, job, "crawl"))
+        answer = self._started(request, job, "crawl")
+        if version == "v2" and body.get("prompt"):
+            # No language model here: what the prompt asks for adds nothing to what was given.
+            given = {name: value for name, value in body.items() if name not in ("url", "prompt", "scrapeOptions")}
+            answer |= {"promptGeneratedOptions": {}, "finalCrawlerOptions": given}
+        return express(answer)
 
     def _new_job(self, request: Request, kind: str, wanted: Start) -> FirecrawlJob:
         world = self._world
@@ -99,7 +130,7 @@ class FirecrawlApp:
         if wanted.append_to is None:
             return None
         job: FirecrawlJob | None = self._world.firecrawl_jobs.get(wanted.append_to)
-        if job is None or not self._owns(request, job):
+        if job is None or not self._guard.owns(request, job):
             raise failure(404, "Job not found")
         job.append(wanted.urls)
         return job
@@ -108,49 +139,20 @@ class FirecrawlApp:
         address = f"{self._guard.origin(request)}/{request.path_params['version']}/{route}/{job.id}"
         return {"success": True, "id": job.id, "url": address}
 
-    async def scrape(self, request: Request) -> Response:
-        """POST /scrape."""
-        body = await self._guard.body(request)
-        self._guard.check_credits(request.state.team, 1)
-        options = {name: value for name, value in body.items() if name != "url"}
-        version = str(request.path_params["version"])
-        wanted = check_batch({"urls": [body.get("url", "")], **options}, version, self._world.firecrawl)
-        try:
-            document, _ = await self._fetcher.document(wanted.urls[0], wanted.options)
-        except PageFailed as error:
-            status = 408 if error.code == "SCRAPE_TIMEOUT" else 500
-            return express({"success": False, "code": error.code, "error": str(error)}, status)
-        return express({"success": True, "data": document})
-
     # -- one job -----------------------------------------------------------------------------------
-
-    def _owns(self, request: Request, job: FirecrawlJob) -> bool:
-        return not self._world.firecrawl.with_database or job.team == request.state.team
 
     def _find(self, request: Request) -> FirecrawlJob | None:
         job = self._world.firecrawl_jobs.get(str(request.path_params["job_id"]))
-        if job is not None and self._world.clock.now() < job.created + self._world.firecrawl.not_found_for:
-            return None
-        return job
-
-    def _check_id(self, request: Request, *, delete: bool = False) -> None:
-        settings = self._world.firecrawl
-        if settings.old or (delete and request.path_params["version"] == "v1"):
-            return
-        try:
-            uuid.UUID(str(request.path_params["job_id"]))
-        except ValueError:
-            text = "Invalid job ID format. Job ID must be a valid UUID."
-            raise failure(400, text) from None
+        return None if job is None or self._guard.new_yet(job) else job
 
     async def status(self, request: Request) -> Response:
         """GET of a job: counters and documents."""
         settings = self._world.firecrawl
-        self._check_id(request)
+        self._guard.check_id(request)
         job = self._find(request)
         if job is None and settings.old and settings.with_database and settings.not_found_for == 0:
             raise Refused(500, unknown_error())
-        if job is None or not self._owns(request, job):
+        if job is None or not self._guard.owns(request, job):
             raise failure(404, "Job not found")
         if job.expired:
             raise failure(404, "Job expired" if settings.old and settings.with_database else "Job not found")
@@ -182,6 +184,8 @@ class FirecrawlApp:
         if state in END_STATES:
             times["completedAt"] = iso(end)
         times["duration"] = round(end - job.created, 3)
+        if job.robots_blocked:
+            times["warning"] = "Some pages were left out because the site's robots.txt asks for it"
         return times
 
     def _credits_used(self, job: FirecrawlJob) -> int:
@@ -190,16 +194,16 @@ class FirecrawlApp:
             return settings.credits_used
         if settings.pagination == "C" and not job.done:
             return job.total
-        return job.completed_pages * (5 if job.with_json else 1)
+        return job.completed_pages * page_credits(job.options)
 
     async def cancel(self, request: Request) -> Response:
         """DELETE of a job."""
         settings = self._world.firecrawl
-        self._check_id(request, delete=True)
+        self._guard.check_id(request, delete=True)
         job = self._find(request)
         if job is None or job.expired or job.record_gone:
             raise Refused(404, {"error": "Job not found"})
-        if not self._owns(request, job):
+        if not self._guard.owns(request, job):
             hidden = not settings.old and request.path_params["version"] == "v2"
             raise Refused(404, {"error": "Job not found"}) if hidden else Refused(403, {"error": "Unauthorized"})
         job.deletes += 1
@@ -217,19 +221,15 @@ class FirecrawlApp:
     async def errors(self, request: Request) -> Response:
         """GET of the pages that failed."""
         settings = self._world.firecrawl
-        if settings.old and request.path_params["version"] == "v2" and "/batch/" in request.url.path:
-            return express_404(request.method, request.url.path)
-        self._check_id(request)
+        self._guard.check_id(request)
         job = self._find(request)
         if job is None:
             raise failure(404, "Job not found")
-        if not self._owns(request, job):
+        if not self._guard.owns(request, job):
             raise failure(403, "Forbidden")
         if job.expired:
             raise failure(404, "Job expired" if settings.with_database else "Job not found")
         return express({"errors": [item.as_dict() for item in job.errors], "robotsBlocked": job.robots_blocked})
-
-    # -- account -----------------------------------------------------------------------------------
 
     async def active(self, request: Request) -> Response:
         """GET of the crawls that are not over."""
@@ -243,108 +243,55 @@ class FirecrawlApp:
                 "options": job.crawl_options,
             }
             for job in self._world.firecrawl_jobs.values()
-            if job.kind == "crawl" and job.state not in END_STATES and self._owns(request, job)
+            if job.kind == "crawl" and job.state not in END_STATES and self._guard.owns(request, job)
         ]
         return express({"success": True, "crawls": crawls})
-
-    async def credit_usage(self, request: Request) -> Response:
-        """GET of the credits that are left."""
-        left = self._guard.credits_left()
-        if request.path_params["version"] == "v1":
-            return express({"success": True, "data": {"remaining_credits": left}})
-        data: dict[str, Any] = {"remainingCredits": left}
-        if not self._world.firecrawl.old:
-            data |= {"planCredits": 100_000, "billingPeriodStart": None, "billingPeriodEnd": None}
-        return express({"success": True, "data": data})
-
-    async def queue_status(self, request: Request) -> Response:
-        """GET of the pages that wait and are in work."""
-        settings = self._world.firecrawl
-        if settings.old:
-            return express_404(request.method, request.url.path)
-        jobs = [job for job in self._world.firecrawl_jobs.values() if self._owns(request, job)]
-        active = sum(job.in_flight for job in jobs)
-        waiting = sum(len(job.pending) for job in jobs)
-        ends = [job.ended for job in jobs if job.ended is not None and job.state == "completed"]
-        return express(
-            {
-                "success": True,
-                "jobsInQueue": active + waiting,
-                "activeJobsInQueue": active,
-                "waitingJobsInQueue": waiting,
-                "maxConcurrency": settings.concurrency,
-                "mostRecentSuccess": iso(max(ends)) if ends else None,
-            }
-        )
-
-    async def activity(self, request: Request) -> Response:
-        """GET of what was started in the last 24 h, newest first; the way to find an id that was lost."""
-        settings = self._world.firecrawl
-        if settings.old or request.path_params["version"] == "v1":
-            return express_404(request.method, request.url.path)
-        query = request.query_params
-        since = self._world.clock.now() - DAY
-        found = [
-            {
-                "id": job.id,
-                "endpoint": job.kind,
-                "api_version": job.version,
-                "created_at": iso(job.created),
-                "target": job.input[0] if job.input else None,
-            }
-            for job in reversed(self._world.firecrawl_jobs.values())
-            if job.created >= since and self._owns(request, job) and query.get("endpoint") in (None, job.kind)
-        ]
-        start = int(query.get("cursor") or 0)
-        end = start + min(100, max(1, int(query.get("limit") or 50)))
-        more = end < len(found)
-        body = {"success": True, "data": found[start:end], "cursor": str(end) if more else None, "has_more": more}
-        return express(body)
-
-    async def concurrency(self, request: Request) -> Response:
-        """GET of the concurrency in use."""
-        settings = self._world.firecrawl
-        if settings.old and not settings.with_database:
-            raise Refused(500, unknown_error())
-        jobs = [job for job in self._world.firecrawl_jobs.values() if self._owns(request, job)]
-        active = sum(job.in_flight for job in jobs)
-        return express({"success": True, "concurrency": active, "maxConcurrency": settings.concurrency})
 
     # -- application -------------------------------------------------------------------------------
 
     def build(self) -> Starlette:
         """The application."""
-        routes = []
-
-        def add(path: str, method: str, counter: str, handler: Handler) -> None:
-            for version in ("v1", "v2"):
-                guarded = _for_version(version, self._guarded(counter, handler))
-                routes.append(Route(f"/{version}{path}", guarded, methods=[method]))
-
-        add("/batch/scrape", "POST", "scrape", self.start_batch)
-        add("/scrape", "POST", "scrape", self.scrape)
-        add("/crawl", "POST", "crawl", self.start_crawl)
-        add("/crawl/active", "GET", "status", self.active)
-        add("/crawl/ongoing", "GET", "status", self.active)
-        for path in ("/batch/scrape", "/crawl"):
-            add(path + "/{job_id}", "GET", "status", self.status)
-            add(path + "/{job_id}", "DELETE", "status", self.cancel)
-            add(path + "/{job_id}/errors", "GET", "status", self.errors)
-        add("/team/credit-usage", "GET", "account", self.credit_usage)
-        add("/team/queue-status", "GET", "account", self.queue_status)
-        add("/team/activity", "GET", "account", self.activity)
-        add("/concurrency-check", "GET", "account", self.concurrency)
+        agent, account, calls = self._agent, self._account, self._calls
+        shared: list[tuple[str, str, str, Handler]] = [
+            ("POST", "/batch/scrape", "scrape", self.start_batch),
+            ("POST", "/scrape", "scrape", calls.scrape),
+            ("GET", "/scrape/{job_id}", "status", calls.scraped),
+            ("DELETE", "/scrape/{job_id}", "status", calls.cancel),
+            ("POST", "/map", "map", calls.map),
+            ("POST", "/search", "search", calls.search),
+            ("POST", "/crawl", "crawl", self.start_crawl),
+            ("GET", "/crawl/active", "status", self.active),
+            ("GET", "/crawl/ongoing", "status", self.active),
+            ("POST", "/extract", "extract", self._extract.start),
+            ("GET", "/extract/{job_id}", "extract_status", self._extract.status),
+            ("GET", "/team/credit-usage", "account", account.credit_usage),
+            ("GET", "/team/token-usage", "account", account.token_usage),
+            ("GET", "/team/credit-usage/historical", "account", account.history),
+            ("GET", "/team/token-usage/historical", "account", account.history),
+            ("GET", "/team/queue-status", "account", account.queue_status),
+            ("GET", "/concurrency-check", "status", account.concurrency),
+        ]
+        for path in ("/batch/scrape/{job_id}", "/crawl/{job_id}"):
+            shared += [
+                ("GET", path, "status", self.status),
+                ("DELETE", path, "status", self.cancel),
+                ("GET", path + "/errors", "status", self.errors),
+            ]
+        v2: list[tuple[str, str, str, Handler]] = [
+            ("GET", "/team/activity", "account", account.activity),
+            ("POST", "/agent", "extract", agent.start),
+            ("GET", "/agent", "extract_status", agent.newest),
+            ("GET", "/agent/{job_id}", "extract_status", agent.status),
+            ("DELETE", "/agent/{job_id}", "extract_status", agent.cancel),
+        ]
+        routes = [
+            Route(f"/{version}{path}", self._endpoint(version, path, counter, handler), methods=[method])
+            for version, table in (("v1", shared), ("v2", [*shared, *v2]))
+            for method, path, counter, handler in table
+        ]
         app = Starlette(routes=routes, exception_handlers={404: _no_route, 405: _no_route})
         app.router.redirect_slashes = False
         return app
-
-
-def _for_version(version: str, handler: Handler) -> Handler:
-    async def endpoint(request: Request) -> Response:
-        request.path_params["version"] = version
-        return await handler(request)
-
-    return endpoint
 
 
 def _kickoff_failure(job: FirecrawlJob, expires: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ PAGE_V2 = {
 }  # fmt: skip
 PAGE_V2_2026 = {"minAge", "lockdown", "redactPII", "profile", "threatProtection", "auditMetadata"}
 COMMON = {"webhook", "maxConcurrency", "zeroDataRetention", "integration", "origin"}
+SCRAPE = {"url", "origin", "integration", "zeroDataRetention"}
 BATCH = COMMON | {"urls", "ignoreInvalidURLs", "appendToId"}
 CRAWL = COMMON | {
     "url", "limit", "maxDiscoveryDepth", "includePaths", "excludePaths", "regexOnFullURL", "scrapeOptions",
@@ -82,16 +83,24 @@ def bad_request(issues: list[Issue], settings: FirecrawlSettings) -> Refused:
     return Refused(400, {"success": False, "code": "BAD_REQUEST", "error": error, "details": issues})
 
 
-def _type_name(value: Any) -> str:
+def type_name(value: Any) -> str:
+    """The name of a type, as the texts of the service put it."""
     if value is None:
         return "null"
     names = {bool: "boolean", str: "string", int: "number", float: "number", list: "array", dict: "object"}
     return names.get(type(value), "undefined")
 
 
-def _wrong_type(path: list[Any], expected: str, received: str) -> Issue:
+def wrong_type(path: list[Any], expected: str, received: str) -> Issue:
+    """A value that is of another type; `undefined` is received where there is none."""
     message = "Required" if received == "undefined" else f"Expected {expected}, received {received}"
     return {"code": "invalid_type", "expected": expected, "received": received, "path": path, "message": message}
+
+
+def too_big(path: list[Any], kind: str, most: int, message: str) -> Issue:
+    """A value above its maximum."""
+    bounds = {"maximum": most, "type": kind, "inclusive": True, "exact": False}
+    return {"code": "too_big", **bounds, "message": message, "path": path}
 
 
 def normal_url(given: Any) -> str:
@@ -103,7 +112,7 @@ def normal_url(given: Any) -> str:
 def url_issues(given: Any, path: list[Any]) -> list[Issue]:
     """What is wrong with an address."""
     if not isinstance(given, str):
-        return [_wrong_type(path, "string", _type_name(given))]
+        return [wrong_type(path, "string", type_name(given))]
     address = normal_url(given)
     try:
         parts = urllib.parse.urlsplit(address)
@@ -124,7 +133,8 @@ def url_issues(given: Any, path: list[Any]) -> list[Issue]:
     return issues
 
 
-def _unknown_keys(body: dict[str, Any], known: set[str], version: str, path: list[Any]) -> list[Issue]:
+def unknown_keys(body: dict[str, Any], known: set[str], version: str, path: list[Any]) -> list[Issue]:
+    """What is wrong with the names in a body."""
     unknown = [name for name in body if name not in known]
     if not unknown:
         return []
@@ -132,17 +142,29 @@ def _unknown_keys(body: dict[str, Any], known: set[str], version: str, path: lis
     return [{"code": "unrecognized_keys", "keys": unknown, "path": path, "message": message}]
 
 
+def page_part(body: dict[str, Any], version: str, settings: FirecrawlSettings) -> tuple[dict[str, Any], list[Issue]]:
+    """The page options that stand in a body of their own, and what is wrong with them."""
+    options = body.get("scrapeOptions")
+    if options is None:
+        return {}, []
+    path = ["scrapeOptions"]
+    if not isinstance(options, dict):
+        return {}, [wrong_type(path, "object", type_name(options))]
+    issues = unknown_keys(options, page_keys(version, settings), version, path)
+    return options, issues + page_issues(options, version, path)
+
+
 def _format_issues(options: dict[str, Any], version: str, path: list[Any]) -> list[Issue]:
     formats = options.get("formats", [])
     if not isinstance(formats, list):
-        return [_wrong_type([*path, "formats"], "array", _type_name(formats))]
+        return [wrong_type([*path, "formats"], "array", type_name(formats))]
     issues: list[Issue] = []
     for place, item in enumerate(formats):
         where = [*path, "formats", place]
         if version == "v1":
             expected = " | ".join(f"'{name}'" for name in FORMATS_V1)
             if not isinstance(item, str):
-                issues.append(_wrong_type(where, expected, _type_name(item)))
+                issues.append(wrong_type(where, expected, type_name(item)))
             elif item not in FORMATS_V1:
                 message = f"Invalid enum value. Expected {expected}, received '{item}'"
                 issue = {"received": item, "code": "invalid_enum_value", "options": FORMATS_V1}
@@ -154,20 +176,24 @@ def _format_issues(options: dict[str, Any], version: str, path: list[Any]) -> li
     return issues
 
 
-def _page_issues(options: dict[str, Any], version: str, path: list[Any]) -> list[Issue]:
+def page_issues(options: dict[str, Any], version: str, path: list[Any]) -> list[Issue]:
+    """What is wrong with the options of a page."""
     issues = _format_issues(options, version, path)
     wait, timeout = options.get("waitFor"), options.get("timeout")
     if isinstance(wait, int) and isinstance(timeout, int) and wait > timeout / 2:
         message = "waitFor must not exceed half of timeout"
         issues.append({"code": "custom", "message": message, "path": [*path, "waitFor"]})
+    if isinstance(wait, int) and not isinstance(wait, bool) and wait > 60_000:
+        issues.append(too_big([*path, "waitFor"], "number", 60_000, "Number must be less than or equal to 60000"))
     for name in ("timeout", "waitFor", "maxAge"):
         value = options.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            issues.append(_wrong_type([*path, name], "number", _type_name(value)))
+            issues.append(wrong_type([*path, name], "number", type_name(value)))
     return issues
 
 
-def _common_issues(body: dict[str, Any], settings: FirecrawlSettings) -> list[Issue]:
+def common_issues(body: dict[str, Any], settings: FirecrawlSettings, events: list[str] = EVENTS) -> list[Issue]:
+    """What is wrong with the fields that all starts have."""
     issues: list[Issue] = []
     concurrency = body.get("maxConcurrency")
     if isinstance(concurrency, int) and concurrency <= 0:
@@ -176,10 +202,10 @@ def _common_issues(body: dict[str, Any], settings: FirecrawlSettings) -> list[Is
         issues.append({"code": "too_small", **bounds, "message": message, "path": ["maxConcurrency"]})
     webhook = body.get("webhook")
     for place, name in enumerate(webhook.get("events") or [] if isinstance(webhook, dict) else []):
-        if name not in EVENTS:
-            expected = " | ".join(f"'{event}'" for event in EVENTS)
+        if name not in events:
+            expected = " | ".join(f"'{event}'" for event in events)
             message = f"Invalid enum value. Expected {expected}, received '{name}'"
-            issue = {"received": name, "code": "invalid_enum_value", "options": EVENTS}
+            issue = {"received": name, "code": "invalid_enum_value", "options": events}
             issues.append({**issue, "path": ["webhook", "events", place], "message": message})
     named = body.get("integration")
     if named is not None and named not in INTEGRATIONS and (settings.old or not str(named).startswith("_")):
@@ -187,7 +213,8 @@ def _common_issues(body: dict[str, Any], settings: FirecrawlSettings) -> list[Is
     return issues
 
 
-def _check_zdr(body: dict[str, Any], settings: FirecrawlSettings) -> None:
+def check_zdr(body: dict[str, Any], settings: FirecrawlSettings) -> None:
+    """Refuse what only a team with a contract for it may ask for."""
     if body.get("zeroDataRetention") is True:
         text = ZDR_2025 if settings.old else "Zero data retention is not enabled for this team."
         raise Refused(400 if settings.old else 403, {"success": False, "error": text})
@@ -210,20 +237,20 @@ def _append_issues(body: dict[str, Any], settings: FirecrawlSettings) -> list[Is
         issue = {"validation": "uuid", "code": "invalid_string", "message": "Invalid uuid"}
         return [{**issue, "path": ["appendToId"]}]
     # The text names v2 on v1, too (F27).
-    return _unknown_keys({"appendToId": wanted}, set(), "v2", []) if settings.old else []
+    return unknown_keys({"appendToId": wanted}, set(), "v2", []) if settings.old else []
 
 
 def check_batch(body: dict[str, Any], version: str, settings: FirecrawlSettings) -> Start:
     """The urls and options of a batch scrape."""
     keys = page_keys(version, settings)
-    issues = _unknown_keys(body, BATCH | keys, version, [])
+    issues = unknown_keys(body, BATCH | keys, version, [])
     urls = body.get("urls")
     invalid: list[str] = []
     good: list[str] = []
     explicit = body.get("ignoreInvalidURLs")
     ignore = explicit is True or (explicit is None and version == "v2" and settings.old)
     if not isinstance(urls, list):
-        issues.append(_wrong_type(["urls"], "array", _type_name(urls) if "urls" in body else "undefined"))
+        issues.append(wrong_type(["urls"], "array", type_name(urls) if "urls" in body else "undefined"))
         urls = []
     elif not urls and not settings.old:
         bounds = {"minimum": 1, "type": "array", "inclusive": True, "exact": False}
@@ -238,29 +265,44 @@ def check_batch(body: dict[str, Any], version: str, settings: FirecrawlSettings)
         else:
             issues += problems
     options = {name: value for name, value in body.items() if name in keys}
-    issues += _append_issues(body, settings) + _common_issues(body, settings)
-    issues += _page_issues(options, version, [])
+    issues += _append_issues(body, settings) + common_issues(body, settings)
+    issues += page_issues(options, version, [])
     if issues:
         raise bad_request(issues, settings)
-    _check_zdr(body, settings)
+    check_zdr(body, settings)
     if urls and not good and not settings.old:
         raise Refused(400, {"success": False, "error": "No valid URLs provided"})
     told = invalid if explicit is True or (version == "v2" and explicit is not False) else None
     return Start(good, options, told, body.get("appendToId"), body.get("maxConcurrency"))
 
 
+def check_scrape(body: dict[str, Any], version: str, settings: FirecrawlSettings) -> Start:
+    """The address and options of one page."""
+    keys = page_keys(version, settings)
+    issues = unknown_keys(body, keys | SCRAPE, version, [])
+    if "url" in body:
+        issues += url_issues(body["url"], ["url"])
+    else:
+        issues.append(wrong_type(["url"], "string", "undefined"))
+    options = {name: value for name, value in body.items() if name in keys}
+    issues += common_issues(body, settings) + page_issues(options, version, [])
+    if issues:
+        raise bad_request(issues, settings)
+    check_zdr(body, settings)
+    return Start([normal_url(body["url"])], options)
+
+
 def check_crawl(body: dict[str, Any], version: str, settings: FirecrawlSettings) -> Start:
     """The address and options of a crawl."""
     known = CRAWL | (CRAWL_V1 if version == "v1" else CRAWL_V2)
-    issues = _unknown_keys(body, known, version, [])
+    issues = unknown_keys(body, known, version, [])
     given = body.get("url", "")
     if not given:
         issues.append({"code": "custom", "message": BAD_ENDING, "path": ["url"]})
     else:
         issues += url_issues(given, ["url"])
-    options = body.get("scrapeOptions") or {}
-    issues += _unknown_keys(options, page_keys(version, settings), version, ["scrapeOptions"])
-    issues += _page_issues(options, version, ["scrapeOptions"]) + _common_issues(body, settings)
+    options, wrong = page_part(body, version, settings)
+    issues += wrong + common_issues(body, settings)
     depth, address = body.get("maxDepth"), normal_url(given)
     if isinstance(depth, int) and not issues and _depth(address) > depth:
         issues.append({"code": "custom", "message": "URL depth exceeds the specified maxDepth", "path": ["url"]})
@@ -272,7 +314,7 @@ def check_crawl(body: dict[str, Any], version: str, settings: FirecrawlSettings)
         except re.error as error:
             text = f"Invalid regular expression: /{pattern}/: {error}"
             raise Refused(400, {"success": False, "error": text}) from None
-    _check_zdr(body, settings)
+    check_zdr(body, settings)
     return Start([address], options, None, None, body.get("maxConcurrency"), crawl=body)
 
 

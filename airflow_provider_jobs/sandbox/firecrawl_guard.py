@@ -73,8 +73,30 @@ class Guard:
         given = self._world.firecrawl.credits
         if given is None:
             return 100_000 if self._world.firecrawl.with_database else MANY
-        used: int = sum(job.completed_pages for job in self._world.firecrawl_jobs.values())
-        return max(0, given - used)
+        return max(0, given - self.credits_used())
+
+    def credits_used(self) -> int:
+        """What everything in this sandbox has cost."""
+        pages: int = sum(job.completed_pages for job in self._world.firecrawl_jobs.values())
+        runs: int = sum(run.credits for run in self._world.runs.values())
+        return pages + runs + len(self._world.calls)
+
+    def owns(self, request: Request, job: Any) -> bool:
+        """Whether the job belongs to the team that asks; without database there is only one team."""
+        return bool(not self._world.firecrawl.with_database or job.team == request.state.team)
+
+    def new_yet(self, job: Any) -> bool:
+        """Whether the job is too young for the servers to know it everywhere."""
+        return bool(self._world.clock.now() < job.created + self._world.firecrawl.not_found_for)
+
+    def check_id(self, request: Request, *, delete: bool = False) -> None:
+        """Refuse an id that is none, as servers of 2026 do."""
+        if self._world.firecrawl.old or (delete and request.path_params["version"] == "v1"):
+            return
+        try:
+            uuid.UUID(str(request.path_params["job_id"]))
+        except ValueError:
+            raise failure(400, "Invalid job ID format. Job ID must be a valid UUID.") from None
 
     def check_key(self, request: Request) -> None:
         """Use up the idempotency key, before the body is looked at (F20)."""

@@ -246,12 +246,6 @@ class FirecrawlJob:
         base = ended if self.record_gone else max(ended, self.last_seen)
         return self._world.clock.now() > base + DAY
 
-    @property
-    def with_json(self) -> bool:
-        """Whether the pages cost more because a model reads them."""
-        formats = self.options.get("formats") or []
-        return any(item == "json" or (isinstance(item, dict) and item.get("type") == "json") for item in formats)
-
     def as_dict(self) -> dict[str, Any]:
         """As the control API lists it."""
         return {
@@ -270,6 +264,13 @@ class FirecrawlJob:
             "team": self._world.secret_index(self.team),
             "input": self.input,
         }
+
+
+def page_credits(options: dict[str, Any]) -> int:
+    """What a page costs: more when a model reads it."""
+    formats = options.get("formats") or []
+    read = any(item == "json" or (isinstance(item, dict) and item.get("type") == "json") for item in formats)
+    return 5 if read else 1
 
 
 def drop_old_results(world: World) -> None:

@@ -79,7 +79,8 @@ class Gate:
         if fault.name == "slow":
             await asyncio.sleep(float(fault.params.get("seconds", 1)))
         elif fault.name == "server_error_after_start":
-            return faults.plain_error(self._world, self._host, 500)
+            status = int(fault.params.get("status", 500))
+            return faults.plain_error(self._world, self._host, status, fault.params.get("text"))
         elif fault.name == "truncated_json":
             headers = [(name, value) for name, value in reply.headers if name != "content-length"]
             return Reply(reply.status, headers, reply.body[: max(1, len(reply.body) * 2 // 3)])

@@ -17,6 +17,7 @@ ALL_FAILED = (
     "All scraping engines failed! -- Double check the URL to make sure it's not broken. "
     "If the issue persists, contact us at help@firecrawl.com."
 )
+NO_HOST = "DNS resolution failed for hostname: {host}. Please verify the domain name is correct and resolvable."
 CHROME = ["nav", "header", "footer", "aside"]
 NEVER = ["script", "style", "noscript", "template"]
 USER_AGENT = "airflow-provider-jobs-sandbox (stand-in)"
@@ -57,6 +58,11 @@ class Fetcher:
                 max_field_size=64 * 1024,
             )
         limit = float(options.get("timeout") or 60_000) / 1000
+        host = urllib.parse.urlsplit(url).hostname or ""
+        no_host = PageFailed("SCRAPE_DNS_RESOLUTION_ERROR", NO_HOST.format(host=host))
+        if host.endswith(".invalid"):
+            # Such a name never resolves; asking for it may take long where there is no network.
+            raise no_host
         try:
             async with asyncio.timeout(limit):
                 async with self._session.get(url, headers=options.get("headers") or {}, allow_redirects=True) as reply:
@@ -68,6 +74,8 @@ class Fetcher:
                     return Fetched(str(reply.url), reply.status, content_type, text)
         except TimeoutError:
             raise PageFailed("SCRAPE_TIMEOUT", "Scrape timed out") from None
+        except aiohttp.ClientConnectorDNSError:
+            raise no_host from None
         except (aiohttp.ClientError, OSError, ValueError, LookupError):
             raise PageFailed("SCRAPE_ALL_ENGINES_FAILED", ALL_FAILED) from None
 

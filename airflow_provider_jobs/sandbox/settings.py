@@ -9,12 +9,15 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "pagination": ("current", "A", "B", "C"),
     "server": ("2026", "2025"),
     "cancel_reply": ("status", "message", "empty"),
+    "agent_cancelled": ("failed", "cancelled"),
     "wire": ("w2", "w1", "w3"),
     "cancel_body": ("object", "message", "empty"),
     "error_family": ("e1", "e2", "nonjson"),
     "zero_match": ("completed_empty", "400", "404_nonjson", "stuck"),
     "delete_terminal": ("object", "400"),
     "bad_token_status": (401, 400),
+    "csv_header": ("each", "first"),
+    "csv_quotes": ("doubled", "bare"),
 }
 
 
@@ -69,6 +72,13 @@ class FirecrawlSettings(_Mergeable):
     synthetic: bool = False
     drop_results: int = 0
     duplicate_document: bool = False
+    agent_newer: bool = True
+    agent_cancelled: str = "failed"
+    agent_expires: bool = False
+    no_usage: bool = False
+    scrape_continues: bool = False
+    scrape_delete: bool = False
+    extract_gone: bool | None = False
 
     @property
     def with_database(self) -> bool:
@@ -102,6 +112,14 @@ class DatafinitiSettings(_Mergeable):
     file_records: int = 10_000
     multiply: int = 1
     fields_csv: list[str] | None = None
+    csv_header: str = "each"
+    csv_quotes: str = "doubled"
+    views: dict[str, list[str]] = field(
+        default_factory=lambda: {
+            "business_basic": ["id", "name", "city", "country"],
+            "product_flat_prices": ["id", "name", "prices"],
+        }
+    )
     tokens: list[str] = field(default_factory=lambda: ["sandbox-token"])
     users: dict[str, str] = field(default_factory=lambda: {"user@example.com": "secret"})
     rate_limit: int | None = None

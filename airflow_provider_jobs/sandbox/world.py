@@ -156,6 +156,8 @@ class World:
         self.datafiniti = DatafinitiSettings()
         # The jobs know their world, hence no types of theirs here.
         self.firecrawl_jobs: dict[str, Any] = {}
+        self.runs: dict[str, Any] = {}
+        self.calls: list[Any] = []
         self.downloads: dict[str, Any] = {}
         self.revoked: dict[str, set[str]] = {"firecrawl": set(), "datafiniti": set()}
         self.disabled: dict[str, set[str]] = {"firecrawl": set(), "datafiniti": set()}

@@ -6,20 +6,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_jobs.hooks.base import RemoteJobsHook
-from airflow_provider_jobs.hooks.firecrawl import FirecrawlHook, check_kind, job_ref
+from airflow_provider_jobs.hooks.firecrawl import FirecrawlHook
 from airflow_provider_jobs.jobs.model import JobRef
 from airflow_provider_jobs.sensors.base import RemoteJobSensor
-from airflow_provider_jobs.services.firecrawl import check_version
-from airflow_provider_jobs.tasks import is_literal
+from airflow_provider_jobs.services.firecrawl import check_cancellable, check_kind, check_version_of
+from airflow_provider_jobs.tasks import is_literal, known
 
 
 class FirecrawlJobSensor(RemoteJobSensor):
     """Waits until a Firecrawl job that something else started is over.
 
     :param job_id: the job's id.
-    :param kind: what sort of job it is.
-    :param api_version: ``v1`` or ``v2``; default: the connection's.
+    :param kind: what sort of job it is: ``batch_scrape``, ``crawl``, ``agent`` or ``extract``.
+    :param api_version: ``v1`` or ``v2``; default: the connection's. An agent is always of ``v2``.
     :param firecrawl_conn_id: the Airflow connection.
+    :raises NotCancellableError: at construction, for ``cancel_on_kill=True`` and a kind that cannot be cancelled.
 
     The other arguments are those of :class:`RemoteJobSensor`.
     """
@@ -43,8 +44,9 @@ class FirecrawlJobSensor(RemoteJobSensor):
         self.firecrawl_conn_id = firecrawl_conn_id
         if is_literal(kind):
             check_kind(kind)
-        if api_version is not None and is_literal(api_version):
-            check_version(api_version)
+            if self.cancel_on_kill:
+                check_cancellable(kind)
+        check_version_of(known(kind), known(api_version))
 
     def make_hook(self) -> RemoteJobsHook:
         """Return the hook of the connection."""
@@ -53,4 +55,6 @@ class FirecrawlJobSensor(RemoteJobSensor):
     def name_job(self, hook: RemoteJobsHook) -> JobRef:
         """Return the name of the job."""
         assert isinstance(hook, FirecrawlHook)
-        return job_ref(self.kind, self.job_id, hook.api_version)
+        if self.cancel_on_kill:
+            check_cancellable(self.kind)
+        return hook.job(self.job_id, self.kind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol, TypeVar
@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from airflow_provider_jobs.exceptions import UnexpectedReplyError
+from airflow_provider_jobs.jobs.finding import Listing
 from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobStatus, StartedJob
 
 T = TypeVar("T")
@@ -44,7 +45,7 @@ class Request:
 
     :param path: below the connection's base URL, starting with a slash. Never an address from an answer.
     :param json: body as plain values, encoded by :attr:`content`.
-    :param read_timeout: seconds, where it must differ from the connection's.
+    :param read_timeout: seconds that are needed at least, where the connection's may be too few.
     :param stop_at: a top-level key of the JSON answer; nothing from there on is needed, and reading may stop.
     """
 
@@ -127,9 +128,18 @@ The driver throws a transport's error into the flow at the request that met it.
 
 @dataclass(frozen=True, slots=True)
 class KindInfo:
-    """What a service can do with one kind of job."""
+    """What a service can do with one kind of job.
+
+    :param cancellable: there is a request that cancels it.
+    :param watchable: it has a status that can be asked for; without one, a cancel cannot be verified either.
+    :param instead: what to do when it cannot be cancelled, for a message.
+    :param cancelled_as_failed: a job that was cancelled may read as failed.
+    """
 
     cancellable: bool = True
+    watchable: bool = True
+    instead: str = ""
+    cancelled_as_failed: bool = False
 
 
 class Service(Protocol):
@@ -154,7 +164,22 @@ class Service(Protocol):
         """Return the request that cancels a job."""
 
     def read_cancel(self, ref: JobRef, request: Request, reply: Reply) -> str | None:
-        """Read the answer to a cancel: None when accepted, else why there is nothing left to cancel."""
+        """Read the answer to a cancel: None when accepted, else why there is nothing left to cancel.
+
+        :raises NotCancellableError: this server has no such request.
+        """
+
+    def mark(self, spec: JobSpec) -> str | None:
+        """Return what the service's lists show of a job, or None when they cannot tell it from others."""
+
+    def list_jobs(
+        self, kind: str | None, api_version: str | None, *, since: float, clock: Callable[[], float]
+    ) -> Flow[Listing]:
+        """Ask for the jobs that were started since then, in seconds since the epoch by our clock.
+
+        :param kind: only this one; None: all.
+        :raises ServiceError: the service can list, but does not now.
+        """
 
     def check_error(self, request: Request, reply: Reply) -> None:
         """Raise the error that a reply without success means."""

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from airflow_provider_jobs.exceptions import JobNotCancelledError, JobNotFoundError, RemoteJobsError
+from airflow_provider_jobs.exceptions import (
+    JobNotCancelledError,
+    JobNotFoundError,
+    NotCancellableError,
+    RemoteJobsError,
+)
 from airflow_provider_jobs.jobs.model import JobRef, JobStatus
 from airflow_provider_jobs.services.base import Flow, Pause, Service
 
@@ -39,7 +44,10 @@ def cancel_flow(
         attempts.
     :param is_new: the job was started a moment ago, so "not found" means "not yet": hosted Firecrawl answers so.
     :raises JobNotCancelledError: the job still runs after the last look, or could not be asked about.
+    :raises NotCancellableError: the service, or this server, has no way to cancel this kind of job.
     """
+    if not service.kinds[ref.kind].watchable:
+        return (yield from _cancel_unseen(service, ref, pauses))
     before = yield from _look(service, ref)
     if isinstance(before, RemoteJobsError) and not before.permanent:
         yield Pause(pauses[0])
@@ -68,6 +76,22 @@ def cancel_flow(
     raise JobNotCancelledError(f"{ref} may still run, the cancel did not take effect: {told}")
 
 
+def _cancel_unseen(service: Service, ref: JobRef, pauses: Sequence[float]) -> Flow[CancelOutcome]:
+    """Cancel what has no status to ask for: the service's word is all there is."""
+    problem: RemoteJobsError | None = None
+    for seconds in pauses:
+        refused = yield from _delete(service, ref)
+        if refused is None:
+            return CancelOutcome(None, False, f"{ref}: {service.label} has accepted the cancel; it cannot be verified")
+        if isinstance(refused, str):
+            return CancelOutcome(None, True, f"{ref}: nothing left to cancel, says {service.label} ({refused})")
+        problem = refused
+        if refused.permanent:
+            break
+        yield Pause(seconds)
+    raise JobNotCancelledError(f"{ref} could not be cancelled and may still run: {problem}") from problem
+
+
 def delete_flow(service: Service, ref: JobRef) -> Flow[None]:
     """Send one DELETE, for moments in which there is no time to look.
 
@@ -83,6 +107,8 @@ def _delete(service: Service, ref: JobRef) -> Flow[RemoteJobsError | str | None]
         request = service.cancel(ref)
         reply = yield request
         return service.read_cancel(ref, request, reply)
+    except NotCancellableError:
+        raise
     except RemoteJobsError as error:
         return error
 

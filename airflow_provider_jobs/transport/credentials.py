@@ -89,6 +89,11 @@ class Credentials:
 
     def service_error(self, request: Request, reply: Reply) -> ServiceError | RedirectRefusedError:
         """Return the error that a reply without success means."""
+        try:
+            # The service may know more of it than its HTTP status tells.
+            self._service.check_error(request, reply)
+        except (ServiceError, RedirectRefusedError) as error:
+            return error
         return error_for(self._service.label, request, reply)
 
 

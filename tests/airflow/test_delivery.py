@@ -219,6 +219,7 @@ def test_numbers_from_text(stage: Stage) -> Telling:
 
 
 @story
+@pytest.mark.pitfall("F5")
 def test_failed_pages_are_counted_and_listed(stage: Stage) -> Telling:
     """Without `max_failed` a page that the service could not fetch is no failure of the task."""
     folder = stage.airflow.home / "out" / "failed-pages"
@@ -258,6 +259,7 @@ def test_max_failed(stage: Stage, way: str, good: int, bad: int, state: str) -> 
 
 
 @story
+@pytest.mark.pitfall("F7")
 @WAYS
 def test_missing_documents_fail_without_a_retry(stage: Stage, way: str) -> Telling:
     """The service counts a page and does not send it."""
@@ -270,6 +272,7 @@ def test_missing_documents_fail_without_a_retry(stage: Stage, way: str) -> Telli
 
 
 @story
+@pytest.mark.pitfall("F5")
 def test_nothing_delivered_fails(stage: Stage) -> Telling:
     run = stage.start("firecrawl", way="deferred_retry", urls=[f"{stage.sandbox.urls['site']}/drop/1.html"])
     task = yield run.becomes("failed")
@@ -288,6 +291,7 @@ def test_no_match_succeeds(stage: Stage) -> Telling:
 
 
 @story
+@pytest.mark.pitfall("F32")
 @WAYS
 def test_result_too_large_for_the_return_value(stage: Stage, way: str) -> Telling:
     run = stage.start("firecrawl", way=f"{way}_retry", urls=[f"{stage.sandbox.urls['site']}/big/1.html?mb=1.5"])
@@ -390,16 +394,32 @@ def test_deliver_partial(stage: Stage, service: str, end: str) -> Telling:
 
 
 @story
+@pytest.mark.pitfall("F19")
 @BOTH
 @pytest.mark.parametrize("fault", ["lost_reply", "server_error_after_start", "truncated_json"])
 def test_lost_answer_to_a_start_is_not_retried(stage: Stage, service: str, fault: str) -> Telling:
     stage.hold()
+    stage.list_nothing()
     stage.control.fault(service, fault, method="POST")
     run = stage.start(service, way="sync_retry")
     task = yield run.becomes("failed")
     assert task["try_number"] == 1, "a second job was risked"
     assert len(stage.jobs()) == len(stage.posts()) == 1
     assert "may be running" in run.log()
+
+
+@story
+@pytest.mark.pitfall("F19", "DF2")
+@BOTH
+@WAYS
+def test_lost_answer_to_a_start_whose_job_is_listed(stage: Stage, service: str, way: str) -> Telling:
+    stage.hold()
+    stage.control.fault(service, "lost_reply", method="POST")
+    run = stage.start(service, way=way)
+    job = yield from stage.brought_to_its_end(run, WAITING[way])
+    yield run.ends("success")
+    assert run.xcom()["job_id"] == job["id"]
+    assert len(stage.posts()) == 1
 
 
 @story
@@ -416,6 +436,7 @@ def test_refused_starts(stage: Stage, service: str, fault: str, tries: int) -> T
 
 
 @story
+@pytest.mark.pitfall("F17")
 @BOTH
 @WAYS
 def test_polls_that_fail_do_not_end_the_wait(stage: Stage, service: str, way: str) -> Telling:

@@ -23,6 +23,7 @@ def waiting(stage: Stage, service: str, way: str) -> Telling:
 
 
 @story
+@pytest.mark.pitfall("F14", "F15")
 @BOTH
 @pytest.mark.parametrize("mode", ["poke", "deferred"])
 def test_id_that_the_service_does_not_know(stage: Stage, service: str, mode: str) -> Telling:

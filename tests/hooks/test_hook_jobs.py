@@ -60,6 +60,7 @@ def test_a_whole_life_at_firecrawl(sandbox: Sandbox, firecrawl: Any, pages: Any)
     }
 
 
+@pytest.mark.pitfall("DF14")
 @pytest.mark.parametrize("wire", ["w1", "w2", "w3"])
 def test_a_whole_life_at_datafiniti(sandbox: Sandbox, datafiniti: Any, wire: str) -> None:
     """DF14: the files come without the token."""
@@ -107,6 +108,7 @@ def test_an_end_is_returned_whichever_it_is(
     assert status.state is state
 
 
+@pytest.mark.pitfall("F32")
 def test_a_look_carries_no_documents(sandbox: Sandbox, firecrawl: Any, pages: Any) -> None:
     """P7."""
     hook = firecrawl()
@@ -116,6 +118,7 @@ def test_a_look_carries_no_documents(sandbox: Sandbox, firecrawl: Any, pages: An
         assert "limit=1" in call["query"]
 
 
+@pytest.mark.pitfall("F14")
 def test_not_found_right_after_the_start_means_not_yet(sandbox: Sandbox, firecrawl: Any, pages: Any) -> None:
     """F14."""
     sandbox.control.settings(firecrawl={"not_found_for": 30.0})
@@ -131,6 +134,7 @@ def test_not_found_right_after_the_start_means_not_yet(sandbox: Sandbox, firecra
     assert len(naps.asked) >= 3
 
 
+@pytest.mark.pitfall("F14", "F17")
 @pytest.mark.parametrize("fault", ["500", "502_html", "503", "lost_reply", "429_text", "html_404", "truncated_json"])
 def test_looks_that_fail_do_not_end_the_wait(sandbox: Sandbox, firecrawl: Any, pages: Any, fault: str) -> None:
     """P2, F16, F17: the job runs on, so the wait goes on. A page in the middle is a proxy that restarts."""
@@ -147,6 +151,7 @@ def test_looks_that_fail_do_not_end_the_wait(sandbox: Sandbox, firecrawl: Any, p
     assert len(sandbox.control.jobs("firecrawl")) == 1
 
 
+@pytest.mark.pitfall("F18")
 def test_a_wait_that_was_told_is_kept(sandbox: Sandbox, firecrawl: Any, pages: Any) -> None:
     """F18."""
     hook = firecrawl()
@@ -166,6 +171,7 @@ def test_an_absurd_wait_is_not_kept(sandbox: Sandbox, firecrawl: Any, pages: Any
     assert naps.asked[0] <= 3600
 
 
+@pytest.mark.pitfall("F15")
 def test_not_found_later_is_final(firecrawl: Any) -> None:
     """F15."""
     ref = JobRef("firecrawl", "batch_scrape", NO_JOB, "v1")
@@ -175,6 +181,7 @@ def test_not_found_later_is_final(firecrawl: Any) -> None:
     assert naps.asked == []
 
 
+@pytest.mark.pitfall("F39")
 @pytest.mark.parametrize("fault", ["401", "403", "410"])
 def test_what_is_permanent_ends_the_wait_at_once(sandbox: Sandbox, firecrawl: Any, pages: Any, fault: str) -> None:
     """F39."""
@@ -187,6 +194,7 @@ def test_what_is_permanent_ends_the_wait_at_once(sandbox: Sandbox, firecrawl: An
     assert seen(sandbox, "GET") == 1
 
 
+@pytest.mark.pitfall("F30")
 def test_a_deadline_ends_the_wait_and_not_the_job(sandbox: Sandbox, firecrawl: Any, pages: Any) -> None:
     """F30."""
     sandbox.control.settings(firecrawl={"hold": True})
@@ -257,6 +265,7 @@ def test_pauses_are_fair_and_not_longer_than_asked(
         assert naps.asked
 
 
+@pytest.mark.pitfall("F15")
 def test_a_wrong_address_is_said_at_once(sandbox: Sandbox, firecrawl: Any) -> None:
     """F15: a page instead of an answer, for a job that something else is said to have started."""
     ref = JobRef("firecrawl", "batch_scrape", NO_JOB, "v1")
@@ -279,6 +288,7 @@ def held(sandbox: Sandbox, firecrawl: Any, pages: Any) -> Any:
     return make
 
 
+@pytest.mark.pitfall("F13")
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("server", ["2025", "2026"])
 @pytest.mark.parametrize("answer", ["status", "message", "empty"])
@@ -294,6 +304,7 @@ def test_a_cancel_in_each_shape_of_its_answer(
     assert seen(sandbox, "GET") >= 2
 
 
+@pytest.mark.pitfall("F9", "F10")
 @pytest.mark.parametrize("server", ["2025", "2026"])
 def test_a_finished_job_is_left_alone(sandbox: Sandbox, firecrawl: Any, pages: Any, server: str) -> None:
     """F9, F10: a DELETE would flip it to cancelled on a server of 2025."""
@@ -307,6 +318,7 @@ def test_a_finished_job_is_left_alone(sandbox: Sandbox, firecrawl: Any, pages: A
     assert sandbox.control.job(job.ref.job_id)["state"] == "completed"
 
 
+@pytest.mark.pitfall("F10")
 def test_a_job_that_finishes_just_then_is_a_lost_race(sandbox: Sandbox, held: Any) -> None:
     """F10: 409 means that there is nothing left to cancel."""
     hook, job = held()
@@ -318,6 +330,7 @@ def test_a_job_that_finishes_just_then_is_a_lost_race(sandbox: Sandbox, held: An
     assert outcome.status.state is JobState.SUCCEEDED
 
 
+@pytest.mark.pitfall("F11")
 def test_a_cancel_takes_its_time(sandbox: Sandbox, held: Any) -> None:
     """F11."""
     hook, job = held(cancel_delay=0.25)
@@ -325,6 +338,7 @@ def test_a_cancel_takes_its_time(sandbox: Sandbox, held: Any) -> None:
     assert outcome.status.state is JobState.CANCELLED
 
 
+@pytest.mark.pitfall("F12")
 def test_the_last_pause_is_followed_by_a_look(sandbox: Sandbox, held: Any) -> None:
     """F12: a cancel that took effect meanwhile must not be told as failed."""
     hook, job = held(cancel_delay=0.2)
@@ -332,6 +346,7 @@ def test_the_last_pause_is_followed_by_a_look(sandbox: Sandbox, held: Any) -> No
     assert outcome.status.state is JobState.CANCELLED
 
 
+@pytest.mark.pitfall("F12")
 @pytest.mark.parametrize("ignored", [1, 3])
 def test_a_lost_cancel_is_sent_again(sandbox: Sandbox, held: Any, ignored: int) -> None:
     """F12."""
@@ -340,6 +355,7 @@ def test_a_lost_cancel_is_sent_again(sandbox: Sandbox, held: Any, ignored: int) 
     assert seen(sandbox, "DELETE") == ignored + 1
 
 
+@pytest.mark.pitfall("F12", "F18")
 @pytest.mark.parametrize("fault", ["429_seconds", "500", "lost_reply", "reset"])
 def test_a_refused_cancel_is_sent_again(sandbox: Sandbox, held: Any, fault: str) -> None:
     """F12, F18."""
@@ -348,6 +364,7 @@ def test_a_refused_cancel_is_sent_again(sandbox: Sandbox, held: Any, fault: str)
     assert hook.cancel(job.ref, pauses=SHORT).status.state is JobState.CANCELLED
 
 
+@pytest.mark.pitfall("F12")
 def test_a_cancel_that_is_never_heard_is_an_error(sandbox: Sandbox, held: Any) -> None:
     """P1: nobody is told that a job is over that runs on."""
     hook, job = held(cancel_ignored=99)
@@ -393,6 +410,7 @@ def test_a_quick_cancel_is_over_soon(sandbox: Sandbox, held: Any, fault: str) ->
     assert seen(sandbox, "DELETE") == 1
 
 
+@pytest.mark.pitfall("DF18")
 @pytest.mark.parametrize("body", ["object", "message", "empty"])
 @pytest.mark.parametrize("wire", ["w1", "w2", "w3"])
 def test_a_download_is_cancelled(sandbox: Sandbox, datafiniti: Any, wire: str, body: str) -> None:
@@ -405,6 +423,7 @@ def test_a_download_is_cancelled(sandbox: Sandbox, datafiniti: Any, wire: str, b
     assert sandbox.control.job(job.ref.job_id)["state"] == "cancelled"
 
 
+@pytest.mark.pitfall("DF18")
 @pytest.mark.parametrize("delay", [0.0, 0.2])
 def test_a_download_that_wins_the_race(sandbox: Sandbox, datafiniti: Any, delay: float) -> None:
     """DF18: to end as completed is no error."""
@@ -416,6 +435,7 @@ def test_a_download_that_wins_the_race(sandbox: Sandbox, datafiniti: Any, delay:
     assert not outcome.was_over
 
 
+@pytest.mark.pitfall("DF16")
 def test_a_revoked_token_is_not_nothing_to_cancel(sandbox: Sandbox, datafiniti: Any) -> None:
     """DF16: a 400 that means "bad token" must not read as "already over"."""
     sandbox.control.settings(datafiniti={"hold": True, "bad_token_status": 400})
@@ -430,6 +450,7 @@ def test_a_revoked_token_is_not_nothing_to_cancel(sandbox: Sandbox, datafiniti: 
 # --- results ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("F4")
 @pytest.mark.parametrize("origin", ["stranger", "https"])
 @pytest.mark.parametrize("pagination", ["current", "B", "C"])
 def test_next_is_never_followed_to_another_host(
@@ -474,6 +495,7 @@ def test_a_page_that_is_refused_is_an_error_and_no_end(sandbox: Sandbox, firecra
         list(hook.documents(job.ref))
 
 
+@pytest.mark.pitfall("DF13", "DF14")
 def test_links_stay_out_of_texts_and_logs(sandbox: Sandbox, datafiniti: Any, caplog: pytest.LogCaptureFixture) -> None:
     """DF13, DF14: also when they are dead."""
     caplog.set_level(logging.DEBUG)
@@ -491,6 +513,7 @@ def test_links_stay_out_of_texts_and_logs(sandbox: Sandbox, datafiniti: Any, cap
         assert signature not in text
 
 
+@pytest.mark.pitfall("DF14")
 def test_a_redirected_link_carries_no_token(sandbox: Sandbox, datafiniti: Any) -> None:
     """DF14."""
     hook = datafiniti()

@@ -41,6 +41,7 @@ def test_a_start_that_is_cut_off_may_have_started(sandbox: Sandbox, firecrawl: A
     assert len(sandbox.control.jobs()) == 1
 
 
+@pytest.mark.pitfall("F7")
 def test_lost_documents_are_an_error(sandbox: Sandbox, firecrawl: Any, pages: Any) -> None:
     """F3, F7: whoever reads with the hook must not take a part for the whole."""
     sandbox.control.settings(firecrawl={"pagination": "A", "server": "2025", "drop_results": 2})
@@ -53,6 +54,7 @@ def test_lost_documents_are_an_error(sandbox: Sandbox, firecrawl: Any, pages: An
             pass
 
 
+@pytest.mark.pitfall("F1")
 def test_a_running_job_has_no_result_yet(sandbox: Sandbox, firecrawl: Any, pages: Any) -> None:
     """F1: what a running job has is not its result."""
     sandbox.control.settings(firecrawl={"hold_after": 2})
@@ -62,6 +64,7 @@ def test_a_running_job_has_no_result_yet(sandbox: Sandbox, firecrawl: Any, pages
         list(hook.documents(job.ref))
 
 
+@pytest.mark.pitfall("F12", "F18")
 def test_a_cancel_has_a_time_limit(sandbox: Sandbox, firecrawl: Any, pages: Any) -> None:
     """F18: a 429 that asks for minutes must not hold the thread that cancels."""
     sandbox.control.settings(firecrawl={"hold": True})

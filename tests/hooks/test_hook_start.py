@@ -52,6 +52,7 @@ def test_one_start_is_one_job(sandbox: Sandbox, hook: Any, service: str) -> None
     assert before <= job.started_at <= time.time()
 
 
+@pytest.mark.pitfall("F19")
 @pytest.mark.parametrize("fault", LOST)
 def test_an_uncertain_start_names_time_connection_and_request(
     sandbox: Sandbox, hook: Any, service: str, fault: str
@@ -86,6 +87,7 @@ def test_a_success_without_an_id_is_uncertain_and_names_the_request(
     assert len(server.asked) == 1
 
 
+@pytest.mark.pitfall("F39")
 @pytest.mark.parametrize(
     ("fault", "error"),
     [("402", PaymentRequiredError), ("409", RequestRejectedError), ("error_list", RequestRejectedError)],
@@ -109,6 +111,7 @@ def test_too_many_requests_waits_as_told_and_starts_once(sandbox: Sandbox, hook:
     assert [7.0 <= waited <= 8.75 for waited in waits] == [True, True]
 
 
+@pytest.mark.pitfall("F37")
 def test_a_full_queue_says_so(sandbox: Sandbox, firecrawl: Any) -> None:
     """F37: an empty job may be left; it is not made twice."""
     text = "Queue limit reached: your team has 50001 jobs queued (limit: 50000)."
@@ -139,6 +142,7 @@ def test_a_sleep_that_raises_ends_the_start(sandbox: Sandbox, hook: Any, service
     assert posts(sandbox, service) == 1
 
 
+@pytest.mark.pitfall("F24")
 def test_bad_input_sends_nothing(sandbox: Sandbox, firecrawl: Any, datafiniti: Any) -> None:
     """P8, F24, DF1: before anything is billed."""
     for attempt in (

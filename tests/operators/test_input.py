@@ -119,12 +119,12 @@ def test_firecrawl_options(options: Any, told: str) -> None:
 
 def test_option_of_the_other_version() -> None:
     with pytest.raises(InvalidInputError, match="works in v1"):
-        scrape(options={"jsonOptions": {}}, api_version="v2")
+        scrape(options={"parsePDF": True}, api_version="v2")
     with pytest.raises(InvalidInputError, match="works in v2"):
         scrape(options={"parsers": ["pdf"]}, api_version="v1")
     # Which version the connection has is not known when the DAG is read.
     assert scrape(options={"parsers": ["pdf"]}).options
-    assert scrape(options={"formats": ["json"], "jsonOptions": {}}).options
+    assert scrape(options={"parsePDF": True}).options
 
 
 def test_unchecked_options() -> None:
@@ -192,7 +192,7 @@ def test_datafiniti_options(options: Any, told: str) -> None:
 # -- cancel operators ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["extract", "agent", "scrape", "batch-scrape", ""])
+@pytest.mark.parametrize("kind", ["extract", "map", "batch-scrape", ""])
 def test_kinds_that_cannot_be_cancelled(kind: str) -> None:
     with pytest.raises(NotCancellableError, match="batch_scrape"):
         FirecrawlCancelJobOperator(task_id="cancel", job_id="1", kind=kind)
@@ -253,7 +253,7 @@ def rendered(operator: BaseOperator, **fields: Any) -> BaseOperator:
         (scrape, {"urls": ["ftp://example.com"]}, "http"),
         (scrape, {"options": {"onlyMainContents": True}}, "onlyMainContent"),
         (scrape, {"options": "{}"}, "must be a dictionary"),
-        (scrape, {"options": {"jsonOptions": {}}, "api_version": "v2"}, "works in v1"),
+        (scrape, {"options": {"parsePDF": True}, "api_version": "v2"}, "works in v1"),
         (scrape, {"options": {"parsers": ["pdf"]}}, "works in v2"),
         (scrape, {"api_version": "v3"}, "api_version"),
         (scrape, {"urls": [f"https://example.com/{'x' * 990}/{n}" for n in range(11_000)]}, "10,000,000"),
@@ -289,7 +289,7 @@ class Ti:
 @pytest.mark.parametrize(
     ("operator", "told"),
     [
-        (rendered(FirecrawlCancelJobOperator(task_id="c", job_id="1"), kind="agent"), "cannot cancel 'agent'"),
+        (rendered(FirecrawlCancelJobOperator(task_id="c", job_id="1"), kind="extract"), "cannot cancel 'extract'"),
         (rendered(FirecrawlCancelJobOperator(task_id="c", job_id="1"), api_version="v9"), "api_version"),
         (rendered(FirecrawlCancelJobOperator(task_id="c", job_id="1"), job_id=None), "job_id"),
         (rendered(FirecrawlCancelJobOperator(task_id="c", job_id="1"), job_id=" "), "job_id"),

@@ -217,7 +217,7 @@ def test_keys(sandbox: Sandbox, firecrawl: Any, pages: Any) -> None:
         reply = firecrawl("GET", path, headers=headers)
         assert (reply.status_code, reply.json()) == (401, {"success": False, "error": text})
     bare = bearer("aaaaaaaa-0000-4000-8000-000000000001")
-    assert firecrawl("GET", path, headers=bare).json()["data"] == {"remaining_credits": 100_000}
+    assert firecrawl("GET", path, headers=bare).json()["data"]["remaining_credits"] == 100_000
 
     job_id = firecrawl("POST", "/v1/batch/scrape", {"urls": pages(1)}, headers=bearer(KEY_A)).json()["id"]
     assert sandbox.control.job(job_id)["team"] == 0
@@ -240,12 +240,26 @@ def test_credits(sandbox: Sandbox, firecrawl: Any, start: Any, pages: Any) -> No
     assert reply.status_code == 402
     assert reply.json()["error"].startswith("Insufficient credits to perform this request.")
     start(pages(1, 2))
-    assert firecrawl("GET", "/v1/team/credit-usage").json()["data"] == {"remaining_credits": 1}
-    site = sandbox.urls["site"]
-    assert firecrawl("POST", "/v1/crawl", {"url": f"{site}/index.html", "limit": 2}).status_code == 402
-    job_id = firecrawl("POST", "/v1/crawl", {"url": f"{site}/index.html"}).json()["id"]
+    assert firecrawl("GET", "/v1/team/credit-usage").json()["data"]["remaining_credits"] == 1
+
+
+@pytest.mark.parametrize(
+    ("server", "limit", "crawled"),
+    [("2025", 5, None), ("2025", None, 2), ("2026", 5, 2), ("2026", None, 42), ("2026", 2, 2), ("2025", 2, 2)],
+)
+def test_credits_lower_the_limit_of_a_crawl(
+    sandbox: Sandbox, firecrawl: Any, server: str, limit: int | None, crawled: int | None
+) -> None:
+    sandbox.control.settings(firecrawl={"credits": 2, "server": server})
+    body = {"url": f"{sandbox.urls['site']}/index.html", **({} if limit is None else {"limit": limit})}
+    reply = firecrawl("POST", "/v1/crawl", body)
+    if crawled is None:
+        assert reply.status_code == 402
+        return
+    job_id = reply.json()["id"]
     sandbox.control.wait_for(lambda: sandbox.control.job(job_id)["state"] == "completed")
-    assert sandbox.control.job(job_id)["completed"] == 1
+    assert sandbox.control.job(job_id)["completed"] == crawled
+    assert firecrawl("POST", "/v1/crawl", body).status_code == 402
 
 
 def test_rate_limit(sandbox: Sandbox, firecrawl: Any) -> None:
@@ -258,8 +272,12 @@ def test_rate_limit(sandbox: Sandbox, firecrawl: Any) -> None:
     assert text.startswith("Rate limit exceeded. Consumed (req/min): 4, Remaining (req/min): 0.")
     assert "or please retry after 59s, resets at " in text
     assert text.endswith("GMT+0000 (Coordinated Universal Time)")
-    # Another counter.
+    # Other counters.
     assert firecrawl("GET", "/v1/team/credit-usage").status_code == 200
+    starts = [
+        firecrawl("POST", f"/v1/{path}", {}).status_code for path in ("batch/scrape", "scrape", "scrape", "crawl")
+    ]
+    assert starts == [400, 400, 429, 400]
     sandbox.control.advance(60)
     assert firecrawl("GET", path).status_code == 200
 

@@ -254,3 +254,11 @@ def test_reset_forgets(sandbox: Sandbox, firecrawl: Any, pages: Any) -> None:
     assert (control.jobs(), control.requests(), control.faults()) == ([], [], [])
     assert control.settings()["firecrawl"]["hold"] is False
     assert control.advance(0) == 0
+
+
+def test_start_that_is_acted_upon_and_refused(sandbox: Sandbox, firecrawl: Any, pages: Any) -> None:
+    text = "Queue limit reached: your team has 50000 jobs queued (limit: 50000)."
+    sandbox.control.fault("firecrawl", "server_error_after_start", method="POST", status=429, text=text)
+    reply = firecrawl("POST", "/v1/batch/scrape", {"urls": pages(1)})
+    assert (reply.status_code, reply.json()) == (429, {"success": False, "error": text})
+    assert len(sandbox.control.jobs()) == 1

@@ -221,9 +221,18 @@ def test_crawl(sandbox: Sandbox, firecrawl: Any) -> None:
     body = {"url": f"{site}/index.html", "limit": 100}
     job_id = firecrawl("POST", "/v2/crawl", body).json()["id"]
     sandbox.control.wait_for(lambda: sandbox.control.job(job_id)["state"] == "completed")
-    assert firecrawl("GET", f"/v2/crawl/{job_id}").json()["completed"] == 42
+    status = firecrawl("GET", f"/v2/crawl/{job_id}").json()
+    assert (status["completed"], "robots.txt" in status["warning"]) == (42, True)
+    assert "warning" not in firecrawl("GET", f"/v1/crawl/{job_id}").json()
     errors = firecrawl("GET", f"/v2/crawl/{job_id}/errors").json()
     assert errors == {"errors": [], "robotsBlocked": [f"{site}/private/secret.html"]}
+
+
+def test_crawl_with_a_prompt(firecrawl: Any, pages: Any) -> None:
+    body = {"url": pages(1)[0], "limit": 1, "prompt": "only the articles"}
+    reply = firecrawl("POST", "/v2/crawl", body).json()
+    assert (reply["promptGeneratedOptions"], reply["finalCrawlerOptions"]) == ({}, {"limit": 1})
+    assert firecrawl("POST", "/v1/crawl", body).status_code == 400
 
 
 def test_active_crawls(sandbox: Sandbox, firecrawl: Any) -> None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from airflow_provider_jobs import exceptions as errors
 from airflow_provider_jobs.exceptions import RemoteJobsError
@@ -17,10 +13,6 @@ from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobState
 from airflow_provider_jobs.services.base import Purpose, Reply, Request
 from airflow_provider_jobs.services.datafiniti import (
     DatafinitiService,
-    RecordCounter,
-    check_file_reply,
-    file_name,
-    rows,
 )
 from tests.recorded import Exchange, exchanges, one
 from tests.services.driving import DOWNLOAD, Talk, answer, page, talk
@@ -62,6 +54,7 @@ def test_all_samples_are_here() -> None:
 # --- start --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("DF4", "DF5")
 @pytest.mark.parametrize(
     ("name", "wire", "job_id"),
     [
@@ -79,6 +72,7 @@ def test_start(name: str, wire: str, job_id: str) -> None:
     assert (started.started_at, started.asked) == (3.0, 50)
 
 
+@pytest.mark.pitfall("DF5")
 @pytest.mark.parametrize(
     ("body", "job_id"),
     [
@@ -95,6 +89,7 @@ def test_which_id(body: Any, job_id: str) -> None:
     assert SERVICE.read_start(SPEC, POST, answer(202, body), sent_at=0.0).ref.job_id == job_id
 
 
+@pytest.mark.pitfall("DF4")
 @pytest.mark.parametrize("status", [200, 201, 202])
 def test_any_success_with_an_id_is_a_start(status: int) -> None:
     """DF4."""
@@ -114,6 +109,7 @@ def test_a_start_without_an_id(body: Any) -> None:
         SERVICE.read_start(SPEC, POST, answer(202, body), sent_at=0.0)
 
 
+@pytest.mark.pitfall("DF15")
 @pytest.mark.parametrize("body", ["", "OK", "[]", '{"id": 7', "<html>welcome</html>"])
 def test_a_start_whose_answer_is_no_object(body: str) -> None:
     """DF15."""
@@ -127,6 +123,7 @@ def test_an_error_inside_http_200_is_a_refused_start(body: Any) -> None:
         SERVICE.read_start(SPEC, POST, answer(200, body), sent_at=0.0)
 
 
+@pytest.mark.pitfall("DF9")
 @pytest.mark.parametrize("name", sorted(NO_MATCHES))
 def test_no_match_says_so(name: str) -> None:
     """DF9 a and c: a 400 and a 404 that is not JSON."""
@@ -139,6 +136,7 @@ def test_no_match_says_so(name: str) -> None:
 # --- errors -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("DF15", "DF16", "DF17")
 @pytest.mark.parametrize("found", ERRORS)
 def test_both_families_of_errors(found: Exchange) -> None:
     """DF15, DF16 (bad tokens as 401, as 400 and as a 401 that is not JSON), DF17 (403 is money or plan)."""
@@ -161,18 +159,21 @@ def test_both_families_of_errors(found: Exchange) -> None:
         assert f"{detail['field']}: {detail['message']}" in text
 
 
+@pytest.mark.pitfall("DF16")
 @pytest.mark.parametrize("name", ["an invalid token as 400", "a wrong token", "a 401 that is not JSON", "unauthorized"])
 def test_every_form_of_a_bad_token_refuses_the_key(name: str) -> None:
     """DF16."""
     assert SERVICE.refuses_key(one("datafiniti", "errors", name).reply)
 
 
+@pytest.mark.pitfall("DF16", "DF17")
 @pytest.mark.parametrize("name", ["an id that is no number", "bad request", "payment information", "not found"])
 def test_other_errors_do_not_refuse_the_key(name: str) -> None:
     """DF16, DF17."""
     assert not SERVICE.refuses_key(one("datafiniti", "errors", name).reply)
 
 
+@pytest.mark.pitfall("DF16")
 def test_a_token_that_was_revoked_in_mid_job_hints_at_the_password() -> None:
     """DF16: a new password revokes the token; the job goes on, so its id stands in the text."""
     with pytest.raises(errors.AuthenticationError, match="a new password revokes the old token") as caught:
@@ -183,6 +184,7 @@ def test_a_token_that_was_revoked_in_mid_job_hints_at_the_password() -> None:
 # --- status -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("DF5", "DF21")
 def test_w2_completed() -> None:
     """DF5, DF21: `_id` and `id` differ; dates are not read."""
     found = recorded("completed", "W2")
@@ -192,6 +194,7 @@ def test_w2_completed() -> None:
     assert status.links == tuple(found.body["results"])
 
 
+@pytest.mark.pitfall("DF8")
 def test_w1_running_has_no_bill_yet() -> None:
     """DF8: `total_cost` is filled in at the start."""
     found = recorded("running", "W1")
@@ -213,6 +216,7 @@ def test_w1_cancelled() -> None:
     assert (status.state, status.credits_used) == (JobState.CANCELLED, 0)
 
 
+@pytest.mark.pitfall("DF7")
 def test_w3_queued() -> None:
     """DF7: links while it is queued; results are objects, `num_downloaded` and costs do not exist."""
     found = recorded("queued", "W3")
@@ -222,6 +226,7 @@ def test_w3_queued() -> None:
     assert not status.state.is_over
 
 
+@pytest.mark.pitfall("DF6")
 @pytest.mark.parametrize(
     ("words", "state"),
     [
@@ -240,12 +245,14 @@ def test_state_words(words: tuple[str, ...], state: JobState) -> None:
         assert (word, status.state, status.raw_status) == (word, state, word)
 
 
+@pytest.mark.pitfall("DF6")
 @pytest.mark.parametrize("word", [None, 5, ["completed"]])
 def test_a_status_of_another_type_is_unknown(word: Any) -> None:
     """DF6."""
     assert look(status=word).state is JobState.UNKNOWN
 
 
+@pytest.mark.pitfall("DF6")
 def test_a_missing_status_is_in_flight_and_with_an_error_it_is_an_error() -> None:
     """DF6: a missing status alone keeps the wait going; an error envelope does not."""
     assert talk(SERVICE.look(DOWNLOAD), answer(200, {"id": "7", "num_downloaded": 3})).state is JobState.UNKNOWN
@@ -256,6 +263,7 @@ def test_a_missing_status_is_in_flight_and_with_an_error_it_is_an_error() -> Non
         talk(SERVICE.look(DOWNLOAD), answer(200, {"hello": 1}))
 
 
+@pytest.mark.pitfall("DF11")
 @pytest.mark.parametrize(
     ("results", "links"),
     [
@@ -276,18 +284,21 @@ def test_results_of_every_form(results: Any, links: tuple[str, ...]) -> None:
     assert look(status="completed", results=results).links == links
 
 
+@pytest.mark.pitfall("DF11")
 def test_120_files_keep_their_order() -> None:
     """DF11."""
     links = [f"https://f.test/7_{n}.txt" for n in range(1, 121)]
     assert look(status="completed", results=links).links == tuple(links)
 
 
+@pytest.mark.pitfall("DF7")
 def test_results_while_it_runs_do_not_end_a_job() -> None:
     """DF7: only the status decides."""
     status = look(results=["https://f.test/7_1.txt"], num_downloaded=50, num_records=50)
     assert not status.state.is_over
 
 
+@pytest.mark.pitfall("DF8")
 @pytest.mark.parametrize("cost", [0, 50])
 def test_a_cost_does_not_end_a_job_nor_count_before_its_end(cost: int) -> None:
     """DF8."""
@@ -295,6 +306,7 @@ def test_a_cost_does_not_end_a_job_nor_count_before_its_end(cost: int) -> None:
     assert (status.state, status.credits_used) == (JobState.RUNNING, None)
 
 
+@pytest.mark.pitfall("DF10", "DF9")
 def test_fewer_records_than_asked_for_is_a_success() -> None:
     """DF10, DF9 d."""
     few = look(status="completed", num_downloaded=1, num_records=50)
@@ -303,11 +315,13 @@ def test_fewer_records_than_asked_for_is_a_success() -> None:
     assert (none.state, none.completed, none.links) == (JobState.SUCCEEDED, 0, ())
 
 
+@pytest.mark.pitfall("DF21")
 def test_dates_are_never_read() -> None:
     """DF21."""
     assert look(date_started="no date", date_updated=7, created_at=None).state is JobState.RUNNING
 
 
+@pytest.mark.pitfall("DF15")
 @pytest.mark.parametrize("body", ["", "[]", "OK", '{"id":"7","status":"comp', "null"])
 def test_a_truncated_answer_is_a_look_that_failed(body: str) -> None:
     """DF15."""
@@ -320,6 +334,7 @@ def test_a_failed_job_tells_why() -> None:
     assert look(status="failed", errors=["a", "b"]).error == "a; b"
 
 
+@pytest.mark.pitfall("DF5")
 @pytest.mark.parametrize("job_id", ["7/../../account", "a b", "7?x=1"])
 def test_ids_are_quoted(job_id: str) -> None:
     """DF5."""
@@ -333,6 +348,7 @@ def test_ids_are_quoted(job_id: str) -> None:
 # --- list ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("DF19")
 @pytest.mark.parametrize(
     ("wire", "job_id", "state"), [("W1", "1", JobState.RUNNING), ("W3", "example_string", JobState.PENDING)]
 )
@@ -362,6 +378,7 @@ def test_a_list_that_is_none_is_an_error(body: str) -> None:
 # --- cancel -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("DF18")
 @pytest.mark.parametrize("name", ["cancel, the job", "cancel, a message", "cancel, nothing"])
 def test_every_form_of_an_accepted_cancel(name: str) -> None:
     """DF18: no meaning is read from the body."""
@@ -369,6 +386,7 @@ def test_every_form_of_an_accepted_cancel(name: str) -> None:
     assert SERVICE.read_cancel(DOWNLOAD, found.request(Purpose.CANCEL), found.reply) is None
 
 
+@pytest.mark.pitfall("DF18")
 @pytest.mark.parametrize(
     ("status", "body", "note"),
     [
@@ -382,6 +400,7 @@ def test_nothing_left_to_cancel(status: int, body: Any, note: str) -> None:
     assert SERVICE.read_cancel(DOWNLOAD, DELETE, answer(status, body)) == note
 
 
+@pytest.mark.pitfall("DF16", "DF18")
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
@@ -420,6 +439,7 @@ def test_login() -> None:
     assert SERVICE.read_login(recorded("login", "W3").reply) == "example_string"
 
 
+@pytest.mark.pitfall("DF16")
 @pytest.mark.parametrize(
     ("reply", "text"),
     [
@@ -438,107 +458,7 @@ def test_a_refused_login(reply: Reply, text: str) -> None:
     assert text in str(caught.value)
 
 
-# --- files --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("status", "expected", "permanent"),
-    [
-        (403, errors.ResultExpiredError, True),
-        (404, errors.ResultExpiredError, True),
-        (400, errors.RequestRejectedError, True),
-        (500, errors.ServiceUnavailableError, False),
-        (503, errors.ServiceUnavailableError, False),
-        (429, errors.ServiceUnavailableError, False),
-    ],
-)
-def test_a_file_that_cannot_be_had(status: int, expected: type, permanent: bool) -> None:
-    """DF13: links die after seven days; a file host answers in XML. DF14: the link is a secret and is not named."""
-    xml = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
-    with pytest.raises(RemoteJobsError) as caught:
-        check_file_reply("7_1.txt", answer(status, xml, headers={"content-type": "application/xml"}))
-    assert type(caught.value) is expected
-    assert caught.value.permanent is permanent
-    assert "result file 7_1.txt" in str(caught.value)
-    assert "<" not in str(caught.value)
-    if expected is errors.ResultExpiredError:
-        assert "seven days" in str(caught.value)
-        assert "overages" in str(caught.value)
-        assert "Request has expired" in str(caught.value)
-
-
-def test_a_file_that_can_be_had_raises_nothing() -> None:
-    assert check_file_reply("7_1.txt", answer(200, "x")) is None
-    assert check_file_reply("7_1.txt", answer(206, "x")) is None
-
-
-@pytest.mark.parametrize(
-    ("link", "name"),
-    [
-        ("https://f.test/126609/811043_1.csv?X-Amz-Signature=s", "811043_1.csv"),
-        ("https://f.test/7_1.txt#x", "7_1.txt"),
-        ("https://f.test/", "847070_3.txt"),
-        ("https://f.test", "847070_3.txt"),
-        ("https://f.test/a/..", "847070_3.txt"),
-        ("https://f.test/..%2F..%2Fetc%2Fpasswd", "passwd"),
-        ("https://f.test/_manifest.json", "847070_3.txt"),
-        ("https://f.test/%2e%2e", "847070_3.txt"),
-        ("https://f.test/a%00b", "847070_3.txt"),
-        ("https://f.test/" + "a" * 300, "847070_3.txt"),
-    ],
-)
-def test_file_names_are_safe(link: str, name: str) -> None:
-    """DF12: the service's own name where it can be used; the signature never gets into it."""
-    assert file_name(link, 3, DOWNLOAD, "json") == name
-
-
-def test_file_names_follow_the_format() -> None:
-    """DF12: a file of JSON lines is called .txt."""
-    assert file_name("https://f.test/", 1, DOWNLOAD, "csv") == "847070_1.csv"
-    assert file_name("https://f.test/", 1, JobRef("datafiniti", "download", "../x", "v4"), "json") == "---x_1.txt"
-
-
-@given(
-    st.lists(st.sampled_from(["1_1.txt", "847070_1.txt", "847070_2.txt", "847070_3.txt", "", "a b", ".."]), max_size=6)
-)
-def test_no_two_files_of_a_job_have_one_name(given_names: list[str]) -> None:
-    """DF11: a file that overwrites another loses paid records."""
-    taken: list[str] = []
-    for number, given_name in enumerate(given_names, 1):
-        taken.append(file_name(f"https://f.test/x/{given_name}", number, DOWNLOAD, "json", taken))
-    assert len(set(taken)) == len(given_names)
-
-
-def count(content: bytes, file_format: str) -> int:
-    counter = RecordCounter(file_format)
-    for line in io.BytesIO(content):
-        counter.line(line)
-    return counter.records
-
-
-@pytest.mark.parametrize(
-    ("content", "records"),
-    [(b"", 0), (b"{}\n{}\n", 2), (b"{}\n\n  \n{}", 2), (b'{"a":"\\n"}\n', 1), (b"\r\n{}\r\n", 1)],
-)
-def test_json_lines_are_counted(content: bytes, records: int) -> None:
-    """DF12: one object a line, blank lines skipped, the last line break may be missing."""
-    assert count(content, "json") == records
-
-
-@given(st.lists(st.lists(st.text(alphabet='ab",\n\r ;', max_size=6), min_size=2, max_size=4), max_size=8))
-def test_csv_records_are_counted_as_python_s_csv_reads_them(rows: list[list[str]]) -> None:
-    """A record goes on while a quote is open; the header is none."""
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([["header", "other"], *rows])
-    assert count(text.getvalue().encode(), "csv") == len(rows)
-
-
-def test_a_csv_file_without_a_row_holds_no_record() -> None:
-    assert count(b"a,b\n", "csv") == 0
-    assert count(b"", "csv") == 0
-    assert count(b'a,b\n1,"x\n\ny"\n\n2,z\n', "csv") == 2
-
-
+@pytest.mark.pitfall("DF2", "DF22")
 def test_a_start_is_marked_as_billed_and_holds_the_query_in_its_body() -> None:
     """DF2: never sent again; DF22: the format in lower case."""
     request = SERVICE.start(SERVICE.download("products", "brand:*", 5, file_format="CSV"))
@@ -549,20 +469,3 @@ def test_a_start_is_marked_as_billed_and_holds_the_query_in_its_body() -> None:
         "download": True,
         "num_records": 5,
     }
-
-
-def test_a_page_is_no_record() -> None:
-    """DF15: what a file host sends with status 200 is not always the file."""
-    counter = RecordCounter("json")
-    counter.line(b'\xef\xbb\xbf{"a": 1}\n')
-    with pytest.raises(errors.UnexpectedReplyError, match="something else than records"):
-        counter.line(b"<html>\n")
-    assert counter.records == 1
-
-
-def test_rows_of_a_csv_file() -> None:
-    lines = [b"\xef\xbb\xbfname,city\r\n", b'"a\n', b'b",x,extra\r\n', b"\xff,y\r\n"]
-    assert rows(lines, largest=1000) == [
-        {"name": "a\nb", "city": "x", "": ["extra"]},
-        {"name": "�", "city": "y"},
-    ]

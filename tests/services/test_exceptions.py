@@ -108,8 +108,11 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "TransportError": ("tests/transport",),
     "TlsError": ("tests/transport",),
     "StartUncertainError": ("tests/hooks", "tests/operators"),
+    "CallUncertainError": ("tests/operators",),
+    "PageTimeoutError": ("tests/operators",),
     "JobFailedError": ("tests/operators", "tests/airflow"),
     "JobCancelledError": ("tests/operators", "tests/airflow"),
+    "JobNotOverError": ("tests/operators",),
     "JobTimeoutError": ("tests/hooks", "tests/operators", "tests/airflow"),
     "JobKilledError": ("tests/operators", "tests/airflow"),
     "NotCancellableError": ("tests/operators",),
@@ -125,7 +128,8 @@ BASES = {"RemoteJobsError", "ServiceError"}
 PERMANENT = {
     "InvalidInputError", "ConnectionSettingsError", "TlsError", "RedirectRefusedError", "RequestRejectedError",
     "AuthenticationError", "PaymentRequiredError", "PermissionDeniedError", "JobNotFoundError", "RouteNotFoundError",
-    "EndpointGoneError", "StartUncertainError", "JobNotCancelledError", "NotCancellableError", "ResultIncompleteError",
+    "EndpointGoneError", "StartUncertainError", "CallUncertainError",
+    "JobNotCancelledError", "NotCancellableError", "ResultIncompleteError",
     "ResultTooLargeError", "ResultExpiredError", "OutputConflictError", "LedgerSettingsError", "ServiceError",
 }  # fmt: skip
 CLASSES = {

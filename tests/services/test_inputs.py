@@ -10,7 +10,7 @@ from airflow_provider_jobs.exceptions import InvalidInputError
 from airflow_provider_jobs.services.base import encode_json
 from airflow_provider_jobs.services.datafiniti import DatafinitiService
 from airflow_provider_jobs.services.firecrawl import FirecrawlService, check_version
-from airflow_provider_jobs.services.firecrawl.wire import LARGEST_BODY
+from airflow_provider_jobs.services.firecrawl.inputs import LARGEST_BODY
 
 FIRECRAWL = FirecrawlService()
 DATAFINITI = DatafinitiService()
@@ -167,12 +167,21 @@ def test_a_name_that_is_no_text() -> None:
         batch(options={5: 1})
 
 
+def test_without_a_version_what_any_version_takes_will_do() -> None:
+    assert FIRECRAWL.check_options("batch_scrape", {"parsePDF": True}, version=None) == {"parsePDF": True}
+    assert FIRECRAWL.check_options("batch_scrape", {"parsers": []}, version=None) == {"parsers": []}
+    with pytest.raises(InvalidInputError, match=r"did you mean 'parsePDF'\?"):
+        FIRECRAWL.check_options("batch_scrape", {"parsePdf": True}, version=None)
+    with pytest.raises(InvalidInputError, match="no API version takes these options together"):
+        FIRECRAWL.check_options("batch_scrape", {"parsePDF": True, "parsers": []}, version=None)
+
+
 def test_options_are_copied() -> None:
-    given = {"timeout": 1000}
-    found = FIRECRAWL.check_batch_options(given, version="v1")
+    given = {"mobile": True}
+    found = FIRECRAWL.check_options("batch_scrape", given, version="v1")
     assert found == given
     assert found is not given
-    assert FIRECRAWL.check_batch_options(None, version="v1") == {}
+    assert FIRECRAWL.check_options("batch_scrape", None, version="v1") == {}
 
 
 @pytest.mark.parametrize("version", ["v3", "V1", "", None, 1, ["v1"]])

@@ -123,14 +123,17 @@ def killed(stage: SystemStage) -> Telling:
     "G6",
     **GAP,
     what="SIGKILL while the start is under way",
-    happens="A job may run whose id nobody has. It is not started again: the task fails and names the request, "
-    "`list` shows it; it has to be looked up at the service. A clear then starts anew.",
+    happens="The next try looks for the job in what the service lists, and goes on with it. Where it cannot be found, "
+    "nothing is started again: the task fails and names the request, `list` shows it; it has to be looked up at the "
+    "service. A clear then starts anew.",
     by_hand=True,
     state="failed",
     each=[{"way": "sync_retry"}, {"way": "deferred_retry"}],
 )
 def killed_during_the_start(stage: SystemStage, way: str) -> Telling:
+    """A server of 2025 lists no batch scrapes."""
     stage.hold()
+    stage.control.settings(firecrawl={"server": "2025"})
     stage.control.fault("firecrawl", "slow", method="POST", seconds=30)
     run = stage.start("firecrawl", way=way)
     (job,) = yield stage.jobs_started(1)
@@ -140,6 +143,21 @@ def killed_during_the_start(stage: SystemStage, way: str) -> Telling:
     log = run.log()
     assert "POST /v1/batch/scrape" in log
     assert "no answer to it is on record" in log
+
+
+@also("G6", state="success", each=[{"way": "sync_retry"}, {"way": "deferred_retry"}])
+def killed_during_the_start_and_found(stage: SystemStage, way: str) -> Telling:
+    stage.hold()
+    stage.control.fault("firecrawl", "slow", method="POST", seconds=30)
+    run = stage.start("firecrawl", way=way)
+    (job,) = yield stage.jobs_started(1)
+    send(run, signal.SIGKILL)
+    yield run.try_begins(2, "running" if way == "sync_retry" else "deferred")
+    yield stage.polled(job["id"])
+    stage.finish(job["id"])
+    yield run.becomes("success")
+    assert run.xcom()["job_id"] == job["id"]
+    assert len(stage.posts()) == 1
 
 
 @path(

@@ -196,7 +196,7 @@ def cleared_without_a_triggerer(stage: SystemStage) -> Telling:
     "D15",
     mode="deferred",
     what="run deleted while no triggerer runs",
-    happens="The job is cancelled when a triggerer starts.",
+    happens="The job is cancelled when a triggerer starts, unless the scheduler has removed the trigger before.",
     state="gone",
     scene="triggerers stop",
 )

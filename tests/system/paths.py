@@ -44,7 +44,7 @@ from tests.airflow.stories import Telling
 NUMBERED = {"S": 21, "G": 11, "D": 27, "E": 8, "R": 10, "H": 6, "C": 7}
 IDS = [f"{letter}{number}" for letter, last in NUMBERED.items() for number in range(1, last + 1)]
 IDS.insert(IDS.index("S6") + 1, "S6-last")
-IDS += ["handed-over", "deployments"]
+IDS += ["handed-over", "extract", "deployments"]
 """Every row of the table, in its order."""
 MOST_SHARED = 15
 

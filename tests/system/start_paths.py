@@ -86,14 +86,17 @@ def not_durable(stage: SystemStage) -> Telling:
     "R4",
     **START,
     what="the answer to the start is lost: broken connection, timeout, 5xx",
-    happens="It is never simply sent again. The task fails and names the request, `list` shows it; the job has to be "
-    "looked up at the service. A clear then starts anew.",
+    happens="It is never simply sent again. The job is looked for in what the service lists, and the task goes on with "
+    "it. Where it cannot be found, the task fails and names the request, `list` shows it; it has to be looked up at "
+    "the service. A clear then starts anew.",
     by_hand=True,
     state="failed",
     each=[{"fault": "lost_reply"}, {"fault": "server_error_after_start"}, {"fault": "truncated_json"}],
 )
 def lost_answer(stage: SystemStage, fault: str) -> Telling:
+    """A server of 2025 lists no batch scrapes."""
     stage.hold()
+    stage.control.settings(firecrawl={"server": "2025"})
     stage.control.fault("firecrawl", fault, method="POST")
     run = stage.start("firecrawl", way="sync_retry")
     (job,) = yield stage.jobs_started(1)
@@ -103,9 +106,24 @@ def lost_answer(stage: SystemStage, fault: str) -> Telling:
     assert STATEMENT in run.log()
 
 
+@also(
+    "R4", state="success", each=[{"service": "firecrawl", "way": "sync"}, {"service": "datafiniti", "way": "deferred"}]
+)
+def lost_answer_found(stage: SystemStage, service: str, way: str) -> Telling:
+    stage.hold()
+    stage.control.fault(service, "lost_reply", method="POST")
+    run = stage.start(service, way=way)
+    job = yield from stage.begun(run, "running" if way == "sync" else way)
+    stage.finish(job["id"])
+    yield run.becomes("success")
+    assert run.xcom()["job_id"] == job["id"]
+    assert len(stage.posts()) == 1
+
+
 @also("R4", state="failed")
 def timed_out(stage: SystemStage) -> Telling:
     stage.hold()
+    stage.control.settings(firecrawl={"server": "2025"})
     stage.control.fault("firecrawl", "slow", method="POST", seconds=6)
     impatient = f"impatient_{abs(hash(stage.sandbox.urls['firecrawl']))}"
     stage.airflow.add_connection(
@@ -121,7 +139,8 @@ def timed_out(stage: SystemStage) -> Telling:
 
 @also("R4", state="success", starts=2, each=BOTH)
 def lost_answer_and_cleared(stage: SystemStage, service: str) -> Telling:
-    """A clear is the user's word that nothing runs; here the job has ended by itself."""
+    """A clear is the user's word that nothing runs; here the job has ended by itself, and no list shows it."""
+    stage.control.settings(firecrawl={"server": "2025"}, datafiniti={"wire": "w3"})
     stage.control.fault(service, "lost_reply", method="POST")
     run = stage.start(service, way="sync_retry")
     yield run.ends("failed")

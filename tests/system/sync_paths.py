@@ -285,6 +285,7 @@ def killed_during_the_start(stage: SystemStage, way: str) -> Telling:
 @also("S19", state="failed")
 def killed_during_a_long_start(stage: SystemStage) -> Telling:
     stage.hold()
+    stage.control.settings(firecrawl={"server": "2025"})
     stage.control.fault("firecrawl", "slow", method="POST", seconds=40)
     run = stage.start("firecrawl", way="sync")
     (job,) = yield stage.jobs_started(1)

@@ -18,7 +18,7 @@ def paths():
 
 
 def test_the_numbers_of_the_paths():
-    assert len(IDS) == len(set(IDS)) == 90 + 1 + 2  # one row more for S6, and the two about the record
+    assert len(IDS) == len(set(IDS)) == 90 + 1 + 3  # one row more for S6, two about the record, and the extract
     assert IDS[5:8] == ["S6", "S6-last", "S7"]
 
 

@@ -224,6 +224,7 @@ def test_cookies_are_not_kept() -> None:
 HEAD = '{"success": true, "status": "completed", "completed": 9, "total": 9, "creditsUsed": 9, "next": "n"'
 
 
+@pytest.mark.pitfall("F32")
 @pytest.mark.parametrize("kind", ["requests", "aiohttp"])
 def test_a_look_reads_only_the_beginning(kind: str) -> None:
     """P7, F32: server generation A sends up to 10 MiB with every look."""
@@ -245,6 +246,7 @@ def test_a_look_reads_only_the_beginning(kind: str) -> None:
     assert poured[0] < 20_000_000  # what fits into the buffers of two sockets
 
 
+@pytest.mark.pitfall("F32")
 @pytest.mark.parametrize("kind", ["requests", "aiohttp"])
 def test_a_look_at_server_generation_a_ends_early_and_is_right(sandbox: Sandbox, kind: str) -> None:
     sandbox.control.settings(firecrawl={"pagination": "A", "content_bytes": 2_000_000, "page_bytes": 10 * 1024 * 1024})
@@ -330,6 +332,7 @@ def test_requests_are_spread_over_the_minute() -> None:
         assert 0.5 <= in_loop(main) < 5.0
 
 
+@pytest.mark.pitfall("F18")
 def test_a_429_to_one_holds_all_back_once() -> None:
     """P6, F18."""
     refusals = iter([reply(429, "{}", {"Retry-After": "1"})])

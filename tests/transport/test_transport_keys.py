@@ -44,6 +44,7 @@ def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 # --- redirects ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("F4")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("purpose", list(ALL))
 def test_a_redirect_to_another_host_is_refused(sandbox: Sandbox, carrier: Open, purpose: str, status: int) -> None:

@@ -47,6 +47,7 @@ def received(sandbox: Sandbox) -> int:
 # --- what is repeated -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("F17", "F18")
 @pytest.mark.parametrize("fault", [*REPEATED, "slow", "slow_body"])
 def test_a_read_outlasts_faults_of_the_moment(sandbox: Sandbox, carrier: Open, fault: str) -> None:
     """F17, F18."""
@@ -58,6 +59,7 @@ def test_a_read_outlasts_faults_of_the_moment(sandbox: Sandbox, carrier: Open, f
     assert all(0.0 < waited <= 75.0 for waited in opened.waits)
 
 
+@pytest.mark.pitfall("F12", "F18")
 @pytest.mark.parametrize("fault", REPEATED)
 def test_a_cancel_outlasts_faults_of_the_moment(sandbox: Sandbox, carrier: Open, fault: str) -> None:
     """F12, F18: a cancel can be refused because of polling."""
@@ -89,6 +91,7 @@ def test_pauses_grow(sandbox: Sandbox, carrier: Open) -> None:
     assert all(later > earlier for earlier, later in zip(opened.waits, opened.waits[1:], strict=False))
 
 
+@pytest.mark.pitfall("F39")
 @pytest.mark.parametrize("purpose", ["read", "cancel", "poll"])
 @pytest.mark.parametrize("fault", ["401", "402", "403", "409", "410", "413", "json_404", "html_404", "error_object"])
 def test_permanent_refusals_are_asked_once(sandbox: Sandbox, carrier: Open, purpose: str, fault: str) -> None:
@@ -116,6 +119,7 @@ def test_a_look_that_is_refused_is_not_repeated(sandbox: Sandbox, carrier: Open,
         assert caught.value.retry_after == 9.0
 
 
+@pytest.mark.pitfall("F17", "F48")
 @pytest.mark.parametrize("fault", ["lost_reply", "reset"])
 def test_a_look_that_is_lost_is_repeated_once_and_at_once(sandbox: Sandbox, carrier: Open, fault: str) -> None:
     """F17, F48."""
@@ -193,6 +197,7 @@ def test_a_date_is_measured_by_the_clock_of_the_server(carrier: Open) -> None:
 # --- connections that the server closes -----------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("F48")
 @pytest.mark.parametrize("purpose", ["poll", "read", "cancel"])
 def test_a_connection_closed_while_idle_is_no_error(carrier: Open, purpose: str) -> None:
     """F48: the server closes the idle connection and says nothing of it."""
@@ -208,6 +213,7 @@ def test_a_connection_closed_while_idle_is_no_error(carrier: Open, purpose: str)
     assert len(server.asked) == 4
 
 
+@pytest.mark.pitfall("F48")
 @pytest.mark.parametrize("how", ["close", "reset"])
 @pytest.mark.parametrize("purpose", ["poll", "read", "cancel"])
 def test_a_connection_closed_at_the_next_request_is_no_error(carrier: Open, purpose: str, how: str) -> None:

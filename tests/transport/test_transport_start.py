@@ -118,6 +118,7 @@ def test_a_connection_that_is_not_made_in_time_ends_as_surely_not_started(start:
     assert 1 <= len(opened.waits) <= 9
 
 
+@pytest.mark.pitfall("F18")
 @pytest.mark.parametrize(
     ("fault", "told"),
     [("429_seconds", 17.0), ("429_date", 17.0), ("429_text", 17.0), ("429_bare", None)],
@@ -141,6 +142,7 @@ def test_too_many_requests_is_sent_again_after_the_wait_that_was_told(
             assert told - 1 <= waited <= (told + 1) * 1.25  # a date has whole seconds
 
 
+@pytest.mark.pitfall("F18")
 def test_the_waits_of_two_clients_differ(sandbox: Sandbox, carrier: Open) -> None:
     """F18: jitter, so that what was refused together does not come back together."""
     start = Start("firecrawl", sandbox)
@@ -171,6 +173,7 @@ def test_a_wait_above_the_cap_is_not_waited_for(start: Start, carrier: Open) -> 
     assert start.posts() == 1
 
 
+@pytest.mark.pitfall("F37")
 @pytest.mark.parametrize("text", ["Queue limit reached: your team has 50001 jobs queued (limit: 50000).", ""])
 def test_a_full_queue_is_not_tried_again(sandbox: Sandbox, carrier: Open, text: str) -> None:
     """F37: this 429 comes after the job was made, so that another start makes another job."""
@@ -192,6 +195,7 @@ def test_a_full_queue_is_not_tried_again(sandbox: Sandbox, carrier: Open, text: 
 ACTED_UPON = {"lost_reply", "slow", "slow_body", "truncated_json", "server_error_after_start"}
 
 
+@pytest.mark.pitfall("F19")
 @pytest.mark.parametrize(
     "fault",
     [
@@ -257,6 +261,7 @@ def test_an_odd_answer_is_never_sent_again(start: Start, carrier: Open, answer: 
     assert server.count("POST") == 1
 
 
+@pytest.mark.pitfall("F39", "F43")
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
@@ -307,6 +312,7 @@ def test_errors_inside_a_success_are_a_refusal(sandbox: Sandbox, carrier: Open) 
 # --- connections ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("F48")
 def test_a_start_has_a_connection_of_its_own() -> None:
     """F48: a pooled connection may be closed by the server just now, which would leave the outcome open.
 

@@ -117,6 +117,7 @@ def test_verify_false_wins_over_the_environment(
         assert carrier(endpoint(server.url, verify=False)).send(read()).status == 200
 
 
+@pytest.mark.pitfall("F4")
 @pytest.mark.parametrize("purpose", list(ALL))
 def test_https_to_a_server_without_tls_says_so(carrier: Open, purpose: str) -> None:
     """F4: the usual mistake with a self-hosted server."""

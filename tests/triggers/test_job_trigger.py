@@ -157,6 +157,7 @@ def test_the_end_is_noticed_while_waiting(sandbox: Any) -> None:
     assert event["status"]["state"] == "succeeded"
 
 
+@pytest.mark.pitfall("F30")
 @BOTH
 def test_deadline_cancels(sandbox: Any, service: str) -> None:
     job = start(sandbox, service)
@@ -168,6 +169,7 @@ def test_deadline_cancels(sandbox: Any, service: str) -> None:
     assert state(sandbox, job) == "cancelled"
 
 
+@pytest.mark.pitfall("F12")
 def test_deadline_cancels_until_the_cancel_takes_effect(sandbox: Any) -> None:
     job = start(sandbox, "firecrawl")
     sandbox.control.settings(firecrawl={"cancel_ignored": 1})
@@ -205,6 +207,7 @@ def test_revoked_key_ends_the_wait(sandbox: Any, service: str) -> None:
     assert DATAFINITI_TOKEN not in str(event)
 
 
+@pytest.mark.pitfall("F39")
 @BOTH
 def test_look_that_is_refused_for_good_cancels(sandbox: Any, service: str) -> None:
     job = start(sandbox, service)
@@ -214,12 +217,14 @@ def test_look_that_is_refused_for_good_cancels(sandbox: Any, service: str) -> No
     assert state(sandbox, job) == "cancelled"
 
 
+@pytest.mark.pitfall("F15")
 def test_unknown_job_after_the_grace_time(sandbox: Any) -> None:
     ref = JobRef("firecrawl", "batch_scrape", "3b1f0f2e-0000-4000-8000-000000000000", "v1")
     event = only_event(trigger_for(StartedJob(ref, time.time() - 61)))
     assert (event["outcome"], event["permanent"]) == ("gave_up", True)
 
 
+@pytest.mark.pitfall("F14")
 def test_job_that_is_not_known_yet(sandbox: Any) -> None:
     sandbox.control.settings(firecrawl={"not_found_for": 1.5})
     job = start(sandbox, "firecrawl", hold=False)
@@ -242,6 +247,7 @@ BAD_LOOKS = {
 }
 
 
+@pytest.mark.pitfall("F17", "F18", "F44")
 def test_one_bad_look_does_not_end_the_wait(sandbox: Any) -> None:
     """All at once, a job for each, so that it does not take a minute."""
     jobs = {fault: start(sandbox, "firecrawl") for fault in BAD_LOOKS}

@@ -8,18 +8,20 @@ from airflow_provider_jobs.services.datafiniti.checks import (
     check_view,
 )
 from airflow_provider_jobs.services.datafiniti.files import (
-    RecordCounter,
+    CsvFile,
+    JsonFile,
     check_file_reply,
     file_name,
-    record_of,
-    rows,
+    format_of,
+    result_file,
 )
 from airflow_provider_jobs.services.datafiniti.wire import HOSTED, DatafinitiService
 
 __all__ = [
     "HOSTED",
+    "CsvFile",
     "DatafinitiService",
-    "RecordCounter",
+    "JsonFile",
     "check_data_type",
     "check_file_format",
     "check_file_reply",
@@ -27,6 +29,6 @@ __all__ = [
     "check_query",
     "check_view",
     "file_name",
-    "record_of",
-    "rows",
+    "format_of",
+    "result_file",
 ]

@@ -33,13 +33,26 @@ def check_query(value: Any) -> str:
 
 
 def check_view(value: Any) -> str | list[Any]:
-    """Return the name of a view or a list of fields.
+    """Return the name of a view, or a view made up for one download: a list of fields.
+
+    The fields are names, or objects with a ``name`` as saved views have them. That a list may be sent is not shown by
+    the documentation.
 
     :raises InvalidInputError: it is neither.
     """
-    if isinstance(value, str | list) and value:
+    if isinstance(value, str) and value.strip():
         return value
-    raise InvalidInputError("view must be the name of a view, or a list of fields")
+    if isinstance(value, list) and value and all(map(_is_field, value)):
+        return value
+    raise InvalidInputError(
+        "view must be the name of a view, or a list of fields such as 'name' or {'name': 'reviews', 'flatten': True}, "
+        f"not {value!r}"
+    )
+
+
+def _is_field(value: Any) -> bool:
+    name = value.get("name") if isinstance(value, dict) else value
+    return isinstance(name, str) and bool(name.strip())
 
 
 def check_file_format(value: Any) -> str:

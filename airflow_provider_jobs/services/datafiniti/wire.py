@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -15,8 +15,10 @@ from airflow_provider_jobs.exceptions import (
     ServiceUnavailableError,
     UnexpectedReplyError,
 )
+from airflow_provider_jobs.jobs.finding import Listing
 from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobState, JobStatus, StartedJob
 from airflow_provider_jobs.services.base import Flow, KindInfo, Purpose, Reply, Request, items, number, whole
+from airflow_provider_jobs.services.datafiniti import listing as lists
 from airflow_provider_jobs.services.datafiniti.checks import (
     check_data_type,
     check_file_format,
@@ -25,7 +27,7 @@ from airflow_provider_jobs.services.datafiniti.checks import (
     check_view,
 )
 from airflow_provider_jobs.services.datafiniti.schema import DOWNLOAD
-from airflow_provider_jobs.services.errors import as_text, error_for, explain
+from airflow_provider_jobs.services.errors import as_text, error_for, explain, is_page
 from airflow_provider_jobs.services.options import check_options
 
 HOSTED = "https://api.datafiniti.co"
@@ -48,6 +50,7 @@ _STATES: Mapping[str, JobState] = {
     "error": JobState.FAILED,
     "errored": JobState.FAILED,
 }
+_OF_A_JOB = frozenset({Purpose.POLL, Purpose.CANCEL})
 _BAD_TOKEN = re.compile(r"user token", re.IGNORECASE)
 _NO_MATCH = re.compile(r"numRequested cannot be <= 0|No result found within the params", re.IGNORECASE)
 
@@ -114,6 +117,11 @@ class DatafinitiService:
                 f"no record matches the query, so Datafiniti started no download: {explain(reply)}",
                 status=reply.status,
             )
+        if reply.status == 404 and not is_page(reply):
+            # Of a start, it is the view or the data type that was not found.
+            raise RequestRejectedError(
+                f"Datafiniti answered HTTP 404 to {request}: {explain(reply) or 'nothing more'}", status=404
+            )
         self.check_error(request, reply)
         body = reply.object(request)
         job_id = _id(body)
@@ -142,10 +150,7 @@ class DatafinitiService:
         self.check_error(request, reply)
         body = reply.object(request)
         if _id(body) is None and "status" not in body:
-            if body.get("errors") or body.get("error"):
-                raise ServiceUnavailableError(
-                    f"Datafiniti answered {request} with an error: {explain(reply)}", status=reply.status
-                )
+            _check_told(request, reply, body)
             raise UnexpectedReplyError(f"Datafiniti answered {request} without a job")
         return _status(body)
 
@@ -155,8 +160,21 @@ class DatafinitiService:
         reply = yield request
         self.check_error(request, reply)
         body = reply.json()
-        jobs = items(body if isinstance(body, list) else reply.object(request).get("records"))
+        if not isinstance(body, list):
+            _check_told(request, reply, reply.object(request))
+            body = body.get("records")
+        jobs = items(body)
         return [(job_id, _status(job)) for job in jobs if isinstance(job, dict) and (job_id := _id(job))]
+
+    def mark(self, spec: JobSpec) -> str | None:
+        """Return what the list shows of a download; see :func:`lists.mark`."""
+        return lists.mark(spec)
+
+    def list_jobs(
+        self, kind: str | None, api_version: str | None, *, since: float, clock: Callable[[], float]
+    ) -> Flow[Listing]:
+        """Ask for the downloads that were started since then; see :mod:`lists`."""
+        return lists.list_jobs(self.label, lambda job: (_id(job), _status(job)), since=since, clock=clock)
 
     def cancel(self, ref: JobRef) -> Request:
         """Return the request that cancels a job. It stops the job and keeps what it has; so does the bill."""
@@ -181,7 +199,9 @@ class DatafinitiService:
         request = Request("GET", "/v4/account", Purpose.READ)
         reply = yield request
         self.check_error(request, reply)
-        used = reply.object(request).get("num_credits_used")
+        body = reply.object(request)
+        _check_told(request, reply, body)
+        used = body.get("num_credits_used")
         return f"{used} credits used" if used is not None else "account found"
 
     def refuses_key(self, reply: Reply) -> bool:
@@ -216,9 +236,11 @@ class DatafinitiService:
 
     def _error(self, request: Request, reply: Reply) -> RemoteJobsError:
         if self.refuses_key(reply):
+            # A look or a cancel names a download that was started with a token which was good then.
+            goes_on = "; the download goes on, and so does its bill" if request.purpose in _OF_A_JOB else ""
             return AuthenticationError(
                 f"Datafiniti answered HTTP {reply.status} to {request}: {explain(reply)} (the token was not accepted; "
-                "check the connection's password; a new password revokes the old token)",
+                f"check the connection's password; a new password revokes the old token{goes_on})",
                 status=reply.status,
             )
         return error_for(self.label, request, reply)
@@ -227,6 +249,14 @@ class DatafinitiService:
     def job_path(ref: JobRef) -> str:
         """Return the job's own address below the base URL."""
         return f"/v4/downloads/{quote(ref.job_id, safe='')}"
+
+
+def _check_told(request: Request, reply: Reply, body: Mapping[str, Any]) -> None:
+    """Raise for an error inside HTTP 200."""
+    if body.get("errors") or body.get("error"):
+        raise ServiceUnavailableError(
+            f"Datafiniti answered {request} with an error: {explain(reply)}", status=reply.status
+        )
 
 
 def _is_bad_token(reply: Reply) -> bool:
@@ -254,6 +284,7 @@ def _status(body: Mapping[str, Any]) -> JobStatus:
         total=whole(body.get("num_records")),
         credits_used=cost,
         error=as_text(body.get("error") or body.get("errors") or body.get("error_message")) or None,
+        file_format=as_text(body.get("format")) or None,
         links=tuple(filter(None, map(_link, items(body.get("results"))))),
     )
 

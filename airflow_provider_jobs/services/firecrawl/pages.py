@@ -18,6 +18,9 @@ EMPTY_PAGES = 1000
 """The same for pages without a document in a row: results may be missing, and what follows them is still there."""
 
 
+FIRST_ERROR = 400
+
+
 class _Page(msgspec.Struct):
     data: list[msgspec.Raw] | None = None
     next: Any = None
@@ -30,6 +33,9 @@ class _Page(msgspec.Struct):
 
 class _Metadata(msgspec.Struct):
     scrapeId: Any = None
+    statusCode: Any = None
+    sourceURL: Any = None
+    url: Any = None
 
 
 class _Document(msgspec.Struct):
@@ -120,3 +126,19 @@ class PageWalk:
             return None
         assert self._skip is not None
         return following if following > self._skip else None
+
+
+def http_error(document: bytes) -> dict[str, str] | None:
+    """Return a document as a failed page when its site answered with an error, such as 404.
+
+    Firecrawl counts such pages as done and bills them: they are data, unless the user thinks otherwise.
+    """
+    try:
+        metadata = msgspec.json.decode(document, type=_Document).metadata
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    status = metadata.statusCode
+    if isinstance(status, bool) or not isinstance(status, int) or status < FIRST_ERROR:
+        return None
+    url = next((found for found in (metadata.sourceURL, metadata.url) if isinstance(found, str)), "")
+    return {"url": url, "error": f"the site answered HTTP {status}", "code": f"HTTP_{status}"}

@@ -1,16 +1,23 @@
-"""Firecrawl on the wire: batch scrape in API v1 and v2, as its documentation and its servers of 2025 and 2026 speak."""
+"""Firecrawl's jobs on the wire, in API v1 and v2, as its documentation and its servers of 2025 and 2026 speak."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+
 from airflow_provider_jobs.exceptions import (
+    EndpointGoneError,
     InvalidInputError,
+    NotCancellableError,
+    RemoteJobsError,
     RequestRejectedError,
+    RouteNotFoundError,
     UnexpectedReplyError,
 )
+from airflow_provider_jobs.jobs.finding import Listing
 from airflow_provider_jobs.jobs.model import FAILED_LISTED, JobRef, JobSpec, JobState, JobStatus, StartedJob
 from airflow_provider_jobs.services.base import (
     Flow,
@@ -18,106 +25,57 @@ from airflow_provider_jobs.services.base import (
     Purpose,
     Reply,
     Request,
-    encode_json,
+    decode_json,
     items,
     number,
+    snippet,
     whole,
 )
 from airflow_provider_jobs.services.errors import as_text, error_for, explain, is_page
-from airflow_provider_jobs.services.firecrawl.options import check_body_options
+from airflow_provider_jobs.services.firecrawl import listing
+from airflow_provider_jobs.services.firecrawl.calls import call_error
+from airflow_provider_jobs.services.firecrawl.inputs import NAME, FirecrawlInputs
+from airflow_provider_jobs.services.firecrawl.kinds import EXTRACT_SUCCESSOR, KINDS, check_cancellable, route_of
 from airflow_provider_jobs.services.firecrawl.pages import PageWalk
 
 HOSTED = "https://api.firecrawl.dev"
-VERSIONS = ("v1", "v2")
-LARGEST_BODY = 10_000_000
-"""Bytes of a start request; servers refuse more than 10 MB, some with an error that does not say so."""
-ORIGIN = "airflow-provider-jobs"
+EXTRACT_START_TIME = 300.0
+"""Seconds that the start of an extract may take: self-hosted servers of 2025 do the work before they answer."""
 
-_ROUTES: Mapping[str, str] = {"batch_scrape": "/batch/scrape", "crawl": "/crawl"}
 _STATES: Mapping[str, JobState] = {
     "scraping": JobState.RUNNING,
     "completed": JobState.SUCCEEDED,
     "cancelled": JobState.CANCELLED,
     "failed": JobState.FAILED,
+    "processing": JobState.RUNNING,
 }
 # A cursor beyond any result: the answer then carries the counters and no document (where the server pages at all).
 _LIGHT_LOOK: Mapping[str, str] = {"skip": "99999999", "limit": "1"}
 
 
-def check_version(version: Any) -> str:
-    """Return an API version.
-
-    :raises InvalidInputError: there is no such version.
-    """
-    if version not in VERSIONS:
-        raise InvalidInputError(f"api_version must be one of {', '.join(VERSIONS)}, not {version!r}")
-    return str(version)
+_NOTHING = frozenset({b"", b"null", b"[]", b"{}"})
 
 
-class FirecrawlService:
+class _Value(msgspec.Struct):
+    data: msgspec.Raw = msgspec.Raw(b"")
+    partial: msgspec.Raw = msgspec.Raw(b"")
+
+
+class FirecrawlService(FirecrawlInputs):
     """Requests and replies of Firecrawl."""
 
-    name = "firecrawl"
+    name = NAME
     label = "Firecrawl"
     floor = 1.0
-    kinds: Mapping[str, KindInfo] = {"batch_scrape": KindInfo(), "crawl": KindInfo()}
-
-    def batch_scrape(self, urls: Any, *, api_version: str, options: Any = None, check_names: bool = True) -> JobSpec:
-        """Return the batch scrape of some pages.
-
-        :param urls: list of addresses; not deduplicated, because the service bills and answers each.
-        :param options: further keys of the request body, in the service's own spelling.
-        :raises InvalidInputError: the service would refuse this, or bill for nothing.
-        """
-        version = check_version(api_version)
-        extra = self.check_batch_options(options, version=version, check_names=check_names)
-        keep_invalid = extra.get("ignoreInvalidURLs") is True
-        addresses = self.check_urls(urls, allow_invalid=keep_invalid)
-        # The default differs between v1, v2 and builds of v2: always said.
-        body = {"ignoreInvalidURLs": False, "origin": ORIGIN, **extra, "urls": addresses}
-        size = len(encode_json(body))
-        if size > LARGEST_BODY:
-            raise InvalidInputError(
-                f"the request would have {size:,} bytes for {len(addresses):,} urls, and Firecrawl takes at most "
-                f"{LARGEST_BODY:,}; split the urls over several tasks"
-            )
-        return JobSpec(self.name, "batch_scrape", body, version, asked=len(addresses))
-
-    @staticmethod
-    def check_batch_options(options: Any, *, version: str | None, check_names: bool = True) -> dict[str, Any]:
-        """Return the options of a batch scrape after checking them; see :func:`check_body_options`."""
-        return check_body_options(
-            options, operation="batch_scrape", version=version, by_argument=("urls",), check=check_names
-        )
-
-    @staticmethod
-    def check_urls(urls: Any, *, allow_invalid: bool = False) -> list[str]:
-        """Return a list of page addresses.
-
-        :param allow_invalid: leave the verdict on each address to the service, as long as one may be good.
-        :raises InvalidInputError: no list, an empty one, or an address that no server accepts.
-        """
-        if isinstance(urls, str | bytes | Mapping) or not isinstance(urls, Iterable):
-            raise InvalidInputError('urls must be a list of addresses, such as ["https://example.com/a"]')
-        addresses = list(urls)
-        if not addresses:
-            raise InvalidInputError("urls is empty: there is nothing to scrape")
-        for place, url in enumerate(addresses):
-            if not isinstance(url, str):
-                raise InvalidInputError(f"urls[{place}] must be a string, not {type(url).__name__}")
-        objections = [(place, _objection(url)) for place, url in enumerate(addresses)]
-        bad = [f"urls[{place}] {objection}: {addresses[place]!r}" for place, objection in objections if objection]
-        if bad and not allow_invalid:
-            raise InvalidInputError(f"{bad[0]}; options={{'ignoreInvalidURLs': True}} leaves bad addresses out instead")
-        if len(bad) == len(addresses):
-            raise InvalidInputError(f"none of the urls is an address, so there is nothing to scrape: {bad[0]}")
-        return addresses
+    kinds: Mapping[str, KindInfo] = KINDS
 
     # --- start ------------------------------------------------------------------------------------------------
 
     def start(self, spec: JobSpec) -> Request:
         """Return the request that starts a job."""
-        return Request("POST", f"/{spec.api_version}{_route(spec.kind)}", Purpose.START, json=spec.body)
+        patience = EXTRACT_START_TIME if spec.kind == "extract" else None
+        path = f"/{spec.api_version}{route_of(spec.kind)}"
+        return Request("POST", path, Purpose.START, json=spec.body, read_timeout=patience)
 
     def read_start(self, spec: JobSpec, request: Request, reply: Reply, *, sent_at: float) -> StartedJob:
         """Read the answer to a start.
@@ -140,7 +98,12 @@ class FirecrawlService:
     # --- look -------------------------------------------------------------------------------------------------
 
     def look(self, ref: JobRef) -> Flow[JobStatus]:
-        """Ask for a job's status, without its documents."""
+        """Ask for a job's status, without its documents where there may be many."""
+        if not KINDS[ref.kind].paged:
+            # The status holds the whole result, one value; there is no way to ask for less.
+            request = Request("GET", self.job_path(ref), Purpose.POLL)
+            reply = yield request
+            return self.read_status(request, reply)
         request = Request("GET", self.job_path(ref), Purpose.POLL, query=_LIGHT_LOOK, stop_at="data")
         reply = yield request
         if reply.status == 400 and ("skip" in reply.text or "limit" in reply.text):
@@ -162,7 +125,7 @@ class FirecrawlService:
         self.check_error(request, reply)
         body = reply.object(request)
         raw = body.get("status")
-        error = as_text(body.get("error")) or None
+        error = as_text(body.get("error")) or as_text(body.get("stopReason")) or None
         if body.get("success") is False:
             state = JobState.FAILED
         elif isinstance(raw, str):
@@ -177,37 +140,73 @@ class FirecrawlService:
             # -1 is the service's word for "unknown".
             credits_used=number(body.get("creditsUsed")),
             error=error,
-            warning=as_text(body.get("warning")) or None,
+            warning=as_text(body.get("warning") or body.get("warnings")) or None,
         )
 
     # --- cancel -----------------------------------------------------------------------------------------------
 
     def cancel(self, ref: JobRef) -> Request:
-        """Return the request that cancels a job."""
+        """Return the request that cancels a job.
+
+        :raises NotCancellableError: there is none for this kind.
+        """
+        check_cancellable(ref.kind)
         return Request("DELETE", self.job_path(ref), Purpose.CANCEL)
 
     def read_cancel(self, ref: JobRef, request: Request, reply: Reply) -> str | None:
         """Read the answer to a cancel, in its documented form (a message), the real one (a status), or an empty one.
 
         :returns: None when accepted, else why there is nothing left to cancel.
+        :raises NotCancellableError: the server does not offer it. The documentation shows how to cancel a single
+            scrape, and no server that was read has that address.
         """
         if reply.ok:
             return None
         if reply.status == 409 or (reply.status == 404 and not is_page(reply)):
             return explain(reply) or f"HTTP {reply.status}"
-        raise error_for(self.label, request, reply)
+        error = self._error(request, reply)
+        if ref.kind == "scrape" and isinstance(error, RouteNotFoundError):
+            raise NotCancellableError(
+                f"this server cannot cancel a single scrape, it does not know {request}; the scrape runs to its end"
+            )
+        raise error
 
     # --- results ----------------------------------------------------------------------------------------------
 
     def pages(self, ref: JobRef) -> PageWalk:
-        """Return the walk over a finished job's documents."""
+        """Return the walk over a finished job's documents.
+
+        :raises InvalidInputError: the result of this kind is one value, see :meth:`value`.
+        """
+        if not KINDS[ref.kind].paged:
+            raise InvalidInputError(f"the result of {ref} is one value, not a list of documents")
         return PageWalk(ref, self.job_path(ref))
+
+    def value(self, ref: JobRef) -> Flow[bytes | None]:
+        """Ask for the one value that an agent or an extract has found, as JSON.
+
+        :returns: None when there is none. Of a run that ended early, what it has so far, where the service tells.
+        """
+        request = Request("GET", self.job_path(ref), Purpose.READ)
+        reply = yield request
+        self.check_error(request, reply)
+        try:
+            found = decode_json(reply.body, type=_Value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise UnexpectedReplyError(f"{request} was answered without a result: {snippet(reply.text)!r}") from None
+        for raw in (found.data, found.partial):
+            content = bytes(raw).strip()
+            if content not in _NOTHING:
+                return content
+        return None
 
     def page_errors(self, ref: JobRef) -> Flow[list[dict[str, str]] | None]:
         """Ask which pages could not be had: ``url``, ``error`` and where known ``code`` of each.
 
         :returns: None when this server cannot tell. The list is short-lived, so that is no failure of the job.
         """
+        if not KINDS[ref.kind].paged:
+            return []
         paths = [f"{self.job_path(ref)}/errors"]
         if ref.kind == "batch_scrape":
             # v2 servers of 2025 lack the batch route; crawls and batches share one controller.
@@ -220,6 +219,18 @@ class FirecrawlService:
             if reply.status != 404 or not is_page(reply):
                 return None
         return None
+
+    # --- list -------------------------------------------------------------------------------------------------
+
+    def mark(self, spec: JobSpec) -> str | None:
+        """Return what the lists show of a job; see :func:`listing.mark`."""
+        return listing.mark(spec)
+
+    def list_jobs(
+        self, kind: str | None, api_version: str | None, *, since: float, clock: Callable[[], float]
+    ) -> Flow[Listing]:
+        """Ask for the jobs that were started since then; see :mod:`listing`."""
+        return listing.list_jobs(self.label, kind, api_version, since=since, clock=clock)
 
     # --- account ----------------------------------------------------------------------------------------------
 
@@ -247,7 +258,13 @@ class FirecrawlService:
     def check_error(self, request: Request, reply: Reply) -> None:
         """Raise the error that a reply without success means."""
         if not reply.ok:
-            raise error_for(self.label, request, reply)
+            raise self._error(request, reply)
+
+    def _error(self, request: Request, reply: Reply) -> RemoteJobsError:
+        error = call_error(request, reply) or error_for(self.label, request, reply)
+        if isinstance(error, EndpointGoneError) and "/extract" in request.path:
+            return EndpointGoneError(f"{error}. {EXTRACT_SUCCESSOR}", status=reply.status)
+        return error
 
     def refuses_key(self, reply: Reply) -> bool:
         """Whether an answer says that the key is not accepted."""
@@ -269,29 +286,12 @@ class FirecrawlService:
 
     def job_path(self, ref: JobRef) -> str:
         """Return the job's own address below the base URL."""
-        return f"/{ref.api_version}{_route(ref.kind)}/{quote(ref.job_id, safe='')}"
+        return f"/{ref.api_version}{route_of(ref.kind)}/{quote(ref.job_id, safe='')}"
 
 
 def state_of(word: str) -> JobState:
     """Return what a status word of Firecrawl means."""
     return _STATES.get(word.strip().casefold(), JobState.UNKNOWN)
-
-
-def _route(kind: str) -> str:
-    try:
-        return _ROUTES[kind]
-    except KeyError:
-        raise InvalidInputError(f"kind must be one of {', '.join(_ROUTES)} for Firecrawl, not {kind!r}") from None
-
-
-def _objection(url: str) -> str | None:
-    stripped = url.strip()
-    if not stripped or any(character.isspace() for character in stripped):
-        return "is not an address"
-    scheme, separator, _ = stripped.partition("://")
-    if separator and scheme.casefold() not in {"http", "https"}:
-        return "must begin with http:// or https://"
-    return None
 
 
 def _read_page_errors(body: Mapping[str, Any]) -> list[dict[str, str]]:
