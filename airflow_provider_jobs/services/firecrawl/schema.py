@@ -5,6 +5,7 @@ wider one stands here: a wrong refusal is worse than a missed one. Words such as
 sets, because each release adds some; keys are not, because both versions refuse a key that they do not know.
 """
 
+# ruff: noqa: D101  the objects have the names of the reference
 # No `from __future__ import annotations` here: TypedDict does not see Required in annotations that are text.
 
 from collections.abc import Mapping
