@@ -116,34 +116,33 @@ def _check(
     by_argument: set[str],
     hints: Mapping[str, Mapping[str, str]],
 ) -> None:
-    found = {v: list(_issues(sent, schema, (), by_argument)) for v, schema in schemas.items()}
+    known: dict[str, set[Path]] = {v: set() for v in schemas}
+    found = {v: list(_issues(sent, schema, (), known[v], by_argument)) for v, schema in schemas.items()}
     if version is None and len(schemas) == 1:
         (version,) = schemas
     if version is not None:
         if version not in schemas:
             raise InvalidInputError(f"{where} is part of {', '.join(schemas)} only, not of {version}")
         if found[version]:
-            others = {v: issues for v, issues in found.items() if v != version}
-            text = _told(found[version][0], where, version, others, hints.get(version, {}))
+            text = _told(found[version][0], where, version, known, hints.get(version, {}))
             raise InvalidInputError(f"{text} (check_options=False sends it all the same)")
     elif all(found.values()):
         raise InvalidInputError(f"{_told_of_all(found, where)} (check_options=False sends it all the same)")
 
 
 def _told(
-    issue: Issue, where: str, version: str | None, others: Mapping[str, list[Issue]], hints: Mapping[str, str]
+    issue: Issue, where: str, version: str | None, known: Mapping[str, Collection[Path]], hints: Mapping[str, str]
 ) -> str:
     inside = f" in {version}" if version else ""
     name = _name(issue.path)
     if not issue.unknown:
-        return f"option {name!r} of {where}{inside}: {issue.text}" if name else f"{where}{inside}: {issue.text}"
+        return f"{f'option {name!r}' if name else 'options'} of {where}{inside}: {issue.text}"
     message = f"{where} has no option {name!r}{inside}"
-    elsewhere = [v for v, issues in others.items() if not any(_hides(other, issue.path) for other in issues)]
+    elsewhere = [v for v, paths in known.items() if issue.path in paths]
     if elsewhere:
         message += f"; it works in {', '.join(elsewhere)}"
-    hint = hints.get(str(issue.path[-1])) if elsewhere else None
-    if hint:
-        return f"{message}; {hint}"
+        if hint := hints.get(str(issue.path[-1])):
+            return f"{message}; {hint}"
     return f"{message}; did you mean {issue.nearest!r}?" if issue.nearest else message
 
 
@@ -158,11 +157,6 @@ def _told_of_all(found: Mapping[str, list[Issue]], where: str) -> str:
     return f"no API version takes these options together: {'; '.join(told)}"
 
 
-def _hides(other: Issue, path: Path) -> bool:
-    """Whether a version with this objection is no place where the key at a path works."""
-    return other.unknown and path[: len(other.path)] == other.path
-
-
 def _name(path: Path) -> str:
     text = ""
     for part in path:
@@ -173,8 +167,12 @@ def _name(path: Path) -> str:
 # --- values ---------------------------------------------------------------------------------------------------------
 
 
-def _issues(value: Any, kind: Any, path: Path, hidden: Collection[str] = ()) -> Iterator[Issue]:
-    """What is wrong with a value, from the outside in; inner places only where the outer ones are right."""
+def _issues(value: Any, kind: Any, path: Path, known: set[Path], hidden: Collection[str] = ()) -> Iterator[Issue]:
+    """What is wrong with a value, from the outside in; inner places only where the outer ones are right.
+
+    :param known: is given the path of each key that the schema has.
+    :param hidden: names that are not to be suggested.
+    """
     try:
         msgspec.convert(_whole(value), _flat(kind))
     except msgspec.ValidationError as error:
@@ -183,14 +181,14 @@ def _issues(value: Any, kind: Any, path: Path, hidden: Collection[str] = ()) -> 
     kind, notes = _resolve(value, kind)
     inner: list[Issue] = []
     if is_typeddict(kind):
-        inner += _object_issues(value, kind, path, hidden, loose=LOOSE in notes)
+        inner += _object_issues(value, kind, path, known, hidden, loose=LOOSE in notes)
     elif get_origin(kind) is dict:
-        inner += [i for key, part in value.items() for i in _issues(part, get_args(kind)[1], (*path, key))]
+        inner += [i for key, part in value.items() for i in _issues(part, get_args(kind)[1], (*path, key), known)]
     elif get_origin(kind) is list:
-        inner += [i for n, part in enumerate(value) for i in _issues(part, get_args(kind)[0], (*path, n))]
+        inner += [i for n, part in enumerate(value) for i in _issues(part, get_args(kind)[0], (*path, n), known)]
     for note in notes:
         if isinstance(note, ByType) and not inner:
-            inner += _typed_issues(value, note, path)
+            inner += _typed_issues(value, note, path, known)
     yield from inner
     if not inner:
         texts = (rule(value) for note in notes if isinstance(note, Rules) for rule in note.rules)
@@ -198,12 +196,13 @@ def _issues(value: Any, kind: Any, path: Path, hidden: Collection[str] = ()) -> 
 
 
 def _object_issues(
-    value: Mapping[str, Any], kind: Any, path: Path, hidden: Collection[str], *, loose: bool
+    value: Mapping[str, Any], kind: Any, path: Path, known: set[Path], hidden: Collection[str], *, loose: bool
 ) -> Iterator[Issue]:
     fields = _fields(kind)
     for name, part in value.items():
         if name in fields:
-            yield from _issues(part, fields[name], (*path, name))
+            known.add((*path, name))
+            yield from _issues(part, fields[name], (*path, name), known)
         elif not name.startswith(_EXPERIMENT):
             names = [*(set(fields) - set(hidden))]
             near = _respelled(name, names) if loose else _nearest(name, names) or _below(name, fields)
@@ -213,12 +212,12 @@ def _object_issues(
         yield Issue(path, f"it lacks {name!r}")
 
 
-def _typed_issues(value: Mapping[str, Any], note: ByType, path: Path) -> Iterator[Issue]:
+def _typed_issues(value: Mapping[str, Any], note: ByType, path: Path, known: set[Path]) -> Iterator[Issue]:
     word = value.get("type")
     if not isinstance(word, str):
         yield Issue(path, "it lacks 'type'" if word is None else "its 'type' must be a word")
     elif word in note.known:
-        yield from _issues(value, note.known[word], path)
+        yield from _issues(value, note.known[word], path, known)
 
 
 def _nearest(name: str, names: Collection[str]) -> str | None:

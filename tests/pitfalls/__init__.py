@@ -83,3 +83,6 @@ ABSENT: dict[str, str] = {
     "F38": "no part of this package receives or asks for webhooks: the status of a job comes from looks alone",
 }
 """Pitfalls that do not concern this package, each with the reason."""
+
+NOT_YET: frozenset[str] = frozenset()
+"""Pitfalls whose tests are still to come. To be emptied."""

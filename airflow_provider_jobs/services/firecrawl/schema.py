@@ -5,6 +5,7 @@ wider one stands here: a wrong refusal is worse than a missed one. Words such as
 sets, because each release adds some; keys are not, because both versions refuse a key that they do not know.
 """
 
+# ruff: noqa: D101  the objects have the names of the reference
 # No `from __future__ import annotations` here: TypedDict does not see Required in annotations that are text.
 
 from collections.abc import Mapping
@@ -159,7 +160,7 @@ def _word_of_v1(item: Any) -> str | None:
 
 
 def _word_of_v2(word: Any) -> str | None:
-    if word == "extract" or word == "screenshot@fullPage":
+    if word in _WORDS_OF_V1:
         return f"v2 does not know {word!r}; write {_WORDS_OF_V1[word]}"
     return None
 
@@ -266,13 +267,10 @@ def _change_tracking_with_markdown(page: Mapping[str, Any]) -> str | None:
 
 
 def _json_with_options(page: Mapping[str, Any]) -> str | None:
-    words = _words(page)
-    for word, name in (("json", "jsonOptions"), ("extract", "extract")):
-        if word in words and name not in page:
-            return f"the format {word!r} needs {name!r} as well"
-        if name in page and word not in words:
-            return f"{name!r} needs the format {word!r} as well"
-    return None
+    if ("json" in _words(page)) == ("jsonOptions" in page):
+        return None
+    missing = "'jsonOptions'" if "jsonOptions" not in page else "'json' in 'formats'"
+    return f"the format 'json' and 'jsonOptions' go together: {missing} is missing"
 
 
 PAGE_V1 = Rules(_wait_within_timeout, _change_tracking_with_markdown, _json_with_options)

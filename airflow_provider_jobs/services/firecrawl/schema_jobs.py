@@ -1,5 +1,8 @@
 """What the body of each Firecrawl call may hold, per API version; see :mod:`.schema` for how strict this is."""
 
+# ruff: noqa: D101  the objects have the names of the reference
+# No `from __future__ import annotations` here: TypedDict does not see Required in annotations that are text.
+
 from collections.abc import Mapping
 from typing import Annotated, Any, Required, TypedDict
 from uuid import UUID
