@@ -60,6 +60,7 @@ def test_a_whole_life_at_firecrawl(sandbox: Sandbox, firecrawl: Any, pages: Any)
     }
 
 
+@pytest.mark.pitfall("DF14")
 @pytest.mark.parametrize("wire", ["w1", "w2", "w3"])
 def test_a_whole_life_at_datafiniti(sandbox: Sandbox, datafiniti: Any, wire: str) -> None:
     """DF14: the files come without the token."""
@@ -409,6 +410,7 @@ def test_a_quick_cancel_is_over_soon(sandbox: Sandbox, held: Any, fault: str) ->
     assert seen(sandbox, "DELETE") == 1
 
 
+@pytest.mark.pitfall("DF18")
 @pytest.mark.parametrize("body", ["object", "message", "empty"])
 @pytest.mark.parametrize("wire", ["w1", "w2", "w3"])
 def test_a_download_is_cancelled(sandbox: Sandbox, datafiniti: Any, wire: str, body: str) -> None:
@@ -421,6 +423,7 @@ def test_a_download_is_cancelled(sandbox: Sandbox, datafiniti: Any, wire: str, b
     assert sandbox.control.job(job.ref.job_id)["state"] == "cancelled"
 
 
+@pytest.mark.pitfall("DF18")
 @pytest.mark.parametrize("delay", [0.0, 0.2])
 def test_a_download_that_wins_the_race(sandbox: Sandbox, datafiniti: Any, delay: float) -> None:
     """DF18: to end as completed is no error."""
@@ -432,6 +435,7 @@ def test_a_download_that_wins_the_race(sandbox: Sandbox, datafiniti: Any, delay:
     assert not outcome.was_over
 
 
+@pytest.mark.pitfall("DF16")
 def test_a_revoked_token_is_not_nothing_to_cancel(sandbox: Sandbox, datafiniti: Any) -> None:
     """DF16: a 400 that means "bad token" must not read as "already over"."""
     sandbox.control.settings(datafiniti={"hold": True, "bad_token_status": 400})
@@ -491,6 +495,7 @@ def test_a_page_that_is_refused_is_an_error_and_no_end(sandbox: Sandbox, firecra
         list(hook.documents(job.ref))
 
 
+@pytest.mark.pitfall("DF13", "DF14")
 def test_links_stay_out_of_texts_and_logs(sandbox: Sandbox, datafiniti: Any, caplog: pytest.LogCaptureFixture) -> None:
     """DF13, DF14: also when they are dead."""
     caplog.set_level(logging.DEBUG)
@@ -508,6 +513,7 @@ def test_links_stay_out_of_texts_and_logs(sandbox: Sandbox, datafiniti: Any, cap
         assert signature not in text
 
 
+@pytest.mark.pitfall("DF14")
 def test_a_redirected_link_carries_no_token(sandbox: Sandbox, datafiniti: Any) -> None:
     """DF14."""
     hook = datafiniti()

@@ -50,6 +50,7 @@ def test_worker_and_loop_share_the_token_of_a_hook(sandbox: Sandbox, datafiniti:
     assert logins(sandbox) == 1
 
 
+@pytest.mark.pitfall("DF16")
 @pytest.mark.parametrize("status", [401, 400])
 def test_a_revoked_token_is_renewed_once(sandbox: Sandbox, datafiniti: Any, status: int) -> None:
     """DF16: 401, or the 400 that speaks of the user token."""
@@ -117,6 +118,7 @@ def test_a_login_that_fails_for_a_moment_is_no_refusal(sandbox: Sandbox, datafin
     assert logins(sandbox) == 2
 
 
+@pytest.mark.pitfall("DF2")
 @pytest.mark.parametrize("fault", ["500", "503", "lost_reply", "reset", "html_200"])
 def test_a_login_that_fails_is_no_uncertain_start(sandbox: Sandbox, datafiniti: Any, fault: str) -> None:
     """DF2: nothing can have started when the start was never sent."""

@@ -266,6 +266,7 @@ def test_a_good_datafiniti(sandbox: Sandbox, datafiniti: Any) -> None:
     assert "credits" in text
 
 
+@pytest.mark.pitfall("DF16")
 @pytest.mark.parametrize("status", [401, 400])
 def test_a_revoked_token(sandbox: Sandbox, datafiniti: Any, status: int) -> None:
     """DF16: the text says that a new password revokes the old token."""
@@ -278,6 +279,7 @@ def test_a_revoked_token(sandbox: Sandbox, datafiniti: Any, status: int) -> None
     assert "new password" in text
 
 
+@pytest.mark.pitfall("DF17")
 def test_a_payment_problem(sandbox: Sandbox, datafiniti: Any) -> None:
     """DF17."""
     sandbox.control.token("datafiniti", "payment", "sandbox-token")

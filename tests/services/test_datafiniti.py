@@ -54,6 +54,7 @@ def test_all_samples_are_here() -> None:
 # --- start --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("DF4", "DF5")
 @pytest.mark.parametrize(
     ("name", "wire", "job_id"),
     [
@@ -71,6 +72,7 @@ def test_start(name: str, wire: str, job_id: str) -> None:
     assert (started.started_at, started.asked) == (3.0, 50)
 
 
+@pytest.mark.pitfall("DF5")
 @pytest.mark.parametrize(
     ("body", "job_id"),
     [
@@ -87,6 +89,7 @@ def test_which_id(body: Any, job_id: str) -> None:
     assert SERVICE.read_start(SPEC, POST, answer(202, body), sent_at=0.0).ref.job_id == job_id
 
 
+@pytest.mark.pitfall("DF4")
 @pytest.mark.parametrize("status", [200, 201, 202])
 def test_any_success_with_an_id_is_a_start(status: int) -> None:
     """DF4."""
@@ -106,6 +109,7 @@ def test_a_start_without_an_id(body: Any) -> None:
         SERVICE.read_start(SPEC, POST, answer(202, body), sent_at=0.0)
 
 
+@pytest.mark.pitfall("DF15")
 @pytest.mark.parametrize("body", ["", "OK", "[]", '{"id": 7', "<html>welcome</html>"])
 def test_a_start_whose_answer_is_no_object(body: str) -> None:
     """DF15."""
@@ -119,6 +123,7 @@ def test_an_error_inside_http_200_is_a_refused_start(body: Any) -> None:
         SERVICE.read_start(SPEC, POST, answer(200, body), sent_at=0.0)
 
 
+@pytest.mark.pitfall("DF9")
 @pytest.mark.parametrize("name", sorted(NO_MATCHES))
 def test_no_match_says_so(name: str) -> None:
     """DF9 a and c: a 400 and a 404 that is not JSON."""
@@ -131,6 +136,7 @@ def test_no_match_says_so(name: str) -> None:
 # --- errors -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("DF15", "DF16", "DF17")
 @pytest.mark.parametrize("found", ERRORS)
 def test_both_families_of_errors(found: Exchange) -> None:
     """DF15, DF16 (bad tokens as 401, as 400 and as a 401 that is not JSON), DF17 (403 is money or plan)."""
@@ -153,18 +159,21 @@ def test_both_families_of_errors(found: Exchange) -> None:
         assert f"{detail['field']}: {detail['message']}" in text
 
 
+@pytest.mark.pitfall("DF16")
 @pytest.mark.parametrize("name", ["an invalid token as 400", "a wrong token", "a 401 that is not JSON", "unauthorized"])
 def test_every_form_of_a_bad_token_refuses_the_key(name: str) -> None:
     """DF16."""
     assert SERVICE.refuses_key(one("datafiniti", "errors", name).reply)
 
 
+@pytest.mark.pitfall("DF16", "DF17")
 @pytest.mark.parametrize("name", ["an id that is no number", "bad request", "payment information", "not found"])
 def test_other_errors_do_not_refuse_the_key(name: str) -> None:
     """DF16, DF17."""
     assert not SERVICE.refuses_key(one("datafiniti", "errors", name).reply)
 
 
+@pytest.mark.pitfall("DF16")
 def test_a_token_that_was_revoked_in_mid_job_hints_at_the_password() -> None:
     """DF16: a new password revokes the token; the job goes on, so its id stands in the text."""
     with pytest.raises(errors.AuthenticationError, match="a new password revokes the old token") as caught:
@@ -175,6 +184,7 @@ def test_a_token_that_was_revoked_in_mid_job_hints_at_the_password() -> None:
 # --- status -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("DF5", "DF21")
 def test_w2_completed() -> None:
     """DF5, DF21: `_id` and `id` differ; dates are not read."""
     found = recorded("completed", "W2")
@@ -184,6 +194,7 @@ def test_w2_completed() -> None:
     assert status.links == tuple(found.body["results"])
 
 
+@pytest.mark.pitfall("DF8")
 def test_w1_running_has_no_bill_yet() -> None:
     """DF8: `total_cost` is filled in at the start."""
     found = recorded("running", "W1")
@@ -205,6 +216,7 @@ def test_w1_cancelled() -> None:
     assert (status.state, status.credits_used) == (JobState.CANCELLED, 0)
 
 
+@pytest.mark.pitfall("DF7")
 def test_w3_queued() -> None:
     """DF7: links while it is queued; results are objects, `num_downloaded` and costs do not exist."""
     found = recorded("queued", "W3")
@@ -214,6 +226,7 @@ def test_w3_queued() -> None:
     assert not status.state.is_over
 
 
+@pytest.mark.pitfall("DF6")
 @pytest.mark.parametrize(
     ("words", "state"),
     [
@@ -232,12 +245,14 @@ def test_state_words(words: tuple[str, ...], state: JobState) -> None:
         assert (word, status.state, status.raw_status) == (word, state, word)
 
 
+@pytest.mark.pitfall("DF6")
 @pytest.mark.parametrize("word", [None, 5, ["completed"]])
 def test_a_status_of_another_type_is_unknown(word: Any) -> None:
     """DF6."""
     assert look(status=word).state is JobState.UNKNOWN
 
 
+@pytest.mark.pitfall("DF6")
 def test_a_missing_status_is_in_flight_and_with_an_error_it_is_an_error() -> None:
     """DF6: a missing status alone keeps the wait going; an error envelope does not."""
     assert talk(SERVICE.look(DOWNLOAD), answer(200, {"id": "7", "num_downloaded": 3})).state is JobState.UNKNOWN
@@ -248,6 +263,7 @@ def test_a_missing_status_is_in_flight_and_with_an_error_it_is_an_error() -> Non
         talk(SERVICE.look(DOWNLOAD), answer(200, {"hello": 1}))
 
 
+@pytest.mark.pitfall("DF11")
 @pytest.mark.parametrize(
     ("results", "links"),
     [
@@ -268,18 +284,21 @@ def test_results_of_every_form(results: Any, links: tuple[str, ...]) -> None:
     assert look(status="completed", results=results).links == links
 
 
+@pytest.mark.pitfall("DF11")
 def test_120_files_keep_their_order() -> None:
     """DF11."""
     links = [f"https://f.test/7_{n}.txt" for n in range(1, 121)]
     assert look(status="completed", results=links).links == tuple(links)
 
 
+@pytest.mark.pitfall("DF7")
 def test_results_while_it_runs_do_not_end_a_job() -> None:
     """DF7: only the status decides."""
     status = look(results=["https://f.test/7_1.txt"], num_downloaded=50, num_records=50)
     assert not status.state.is_over
 
 
+@pytest.mark.pitfall("DF8")
 @pytest.mark.parametrize("cost", [0, 50])
 def test_a_cost_does_not_end_a_job_nor_count_before_its_end(cost: int) -> None:
     """DF8."""
@@ -287,6 +306,7 @@ def test_a_cost_does_not_end_a_job_nor_count_before_its_end(cost: int) -> None:
     assert (status.state, status.credits_used) == (JobState.RUNNING, None)
 
 
+@pytest.mark.pitfall("DF10", "DF9")
 def test_fewer_records_than_asked_for_is_a_success() -> None:
     """DF10, DF9 d."""
     few = look(status="completed", num_downloaded=1, num_records=50)
@@ -295,11 +315,13 @@ def test_fewer_records_than_asked_for_is_a_success() -> None:
     assert (none.state, none.completed, none.links) == (JobState.SUCCEEDED, 0, ())
 
 
+@pytest.mark.pitfall("DF21")
 def test_dates_are_never_read() -> None:
     """DF21."""
     assert look(date_started="no date", date_updated=7, created_at=None).state is JobState.RUNNING
 
 
+@pytest.mark.pitfall("DF15")
 @pytest.mark.parametrize("body", ["", "[]", "OK", '{"id":"7","status":"comp', "null"])
 def test_a_truncated_answer_is_a_look_that_failed(body: str) -> None:
     """DF15."""
@@ -312,6 +334,7 @@ def test_a_failed_job_tells_why() -> None:
     assert look(status="failed", errors=["a", "b"]).error == "a; b"
 
 
+@pytest.mark.pitfall("DF5")
 @pytest.mark.parametrize("job_id", ["7/../../account", "a b", "7?x=1"])
 def test_ids_are_quoted(job_id: str) -> None:
     """DF5."""
@@ -325,6 +348,7 @@ def test_ids_are_quoted(job_id: str) -> None:
 # --- list ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("DF19")
 @pytest.mark.parametrize(
     ("wire", "job_id", "state"), [("W1", "1", JobState.RUNNING), ("W3", "example_string", JobState.PENDING)]
 )
@@ -354,6 +378,7 @@ def test_a_list_that_is_none_is_an_error(body: str) -> None:
 # --- cancel -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("DF18")
 @pytest.mark.parametrize("name", ["cancel, the job", "cancel, a message", "cancel, nothing"])
 def test_every_form_of_an_accepted_cancel(name: str) -> None:
     """DF18: no meaning is read from the body."""
@@ -361,6 +386,7 @@ def test_every_form_of_an_accepted_cancel(name: str) -> None:
     assert SERVICE.read_cancel(DOWNLOAD, found.request(Purpose.CANCEL), found.reply) is None
 
 
+@pytest.mark.pitfall("DF18")
 @pytest.mark.parametrize(
     ("status", "body", "note"),
     [
@@ -374,6 +400,7 @@ def test_nothing_left_to_cancel(status: int, body: Any, note: str) -> None:
     assert SERVICE.read_cancel(DOWNLOAD, DELETE, answer(status, body)) == note
 
 
+@pytest.mark.pitfall("DF16", "DF18")
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
@@ -412,6 +439,7 @@ def test_login() -> None:
     assert SERVICE.read_login(recorded("login", "W3").reply) == "example_string"
 
 
+@pytest.mark.pitfall("DF16")
 @pytest.mark.parametrize(
     ("reply", "text"),
     [
@@ -430,6 +458,7 @@ def test_a_refused_login(reply: Reply, text: str) -> None:
     assert text in str(caught.value)
 
 
+@pytest.mark.pitfall("DF2", "DF22")
 def test_a_start_is_marked_as_billed_and_holds_the_query_in_its_body() -> None:
     """DF2: never sent again; DF22: the format in lower case."""
     request = SERVICE.start(SERVICE.download("products", "brand:*", 5, file_format="CSV"))

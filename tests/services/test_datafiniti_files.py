@@ -20,6 +20,7 @@ from airflow_provider_jobs.services.datafiniti.files import LARGEST_CELL
 from tests.services.driving import DOWNLOAD, answer
 
 
+@pytest.mark.pitfall("DF13", "DF14")
 @pytest.mark.parametrize(
     ("status", "expected", "permanent"),
     [
@@ -51,6 +52,7 @@ def test_a_file_that_can_be_had_raises_nothing() -> None:
     assert check_file_reply("7_1.txt", answer(206, "x")) is None
 
 
+@pytest.mark.pitfall("DF12")
 @pytest.mark.parametrize(
     ("link", "name"),
     [
@@ -71,12 +73,14 @@ def test_file_names_are_safe(link: str, name: str) -> None:
     assert file_name(link, 3, DOWNLOAD, "json") == name
 
 
+@pytest.mark.pitfall("DF12")
 def test_file_names_follow_the_format() -> None:
     """DF12: a file of JSON lines is called .txt."""
     assert file_name("https://f.test/", 1, DOWNLOAD, "csv") == "847070_1.csv"
     assert file_name("https://f.test/", 1, JobRef("datafiniti", "download", "../x", "v4"), "json") == "---x_1.txt"
 
 
+@pytest.mark.pitfall("DF11")
 @given(
     st.lists(st.sampled_from(["1_1.txt", "847070_1.txt", "847070_2.txt", "847070_3.txt", "", "a b", ".."]), max_size=6)
 )
@@ -95,6 +99,7 @@ def count(content: bytes, file_format: str) -> int:
     return file.records
 
 
+@pytest.mark.pitfall("DF12")
 @pytest.mark.parametrize(
     ("content", "records"),
     [(b"", 0), (b"{}\n{}\n", 2), (b"{}\n\n  \n{}", 2), (b'{"a":"\\n"}\n', 1), (b"\r\n{}\r\n", 1)],
@@ -118,6 +123,7 @@ def test_a_csv_file_without_a_row_holds_no_record() -> None:
     assert count(b'a,b\n1,"x\n\ny"\n\n2,z\n', "csv") == 2
 
 
+@pytest.mark.pitfall("DF15")
 def test_a_page_is_no_record() -> None:
     """DF15: what a file host sends with status 200 is not always the file."""
     for file_format, good in (("json", b'\xef\xbb\xbf{"a": 1}\n'), ("csv", b"\xef\xbb\xbfa,b\n1,2\n")):
@@ -220,6 +226,7 @@ CELLS = st.text(alphabet='ab"\n\r, ;', max_size=5)
 TABLES = st.lists(st.lists(CELLS, min_size=3, max_size=3), max_size=12)
 
 
+@pytest.mark.pitfall("DF11")
 @given(TABLES, st.integers(1, 4), st.booleans(), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
 def test_a_table_in_several_files_is_read_back(table: Any, size: int, headers: bool, quoting: Any) -> None:
     """DF11: however the rows are spread over files, each arrives once, with the right names."""
@@ -235,6 +242,7 @@ def test_a_table_in_several_files_is_read_back(table: Any, size: int, headers: b
     assert set(doubts) == {None}
 
 
+@pytest.mark.pitfall("DF12", "DF22")
 @pytest.mark.parametrize(
     ("told", "links", "expected"),
     [
