@@ -17,6 +17,7 @@ from airflow_provider_jobs.hooks.registry import hook_for
 from airflow_provider_jobs.jobs.history import Closed
 from airflow_provider_jobs.jobs.model import JobState, JobStatus
 from airflow_provider_jobs.jobs.orphans import OLDER_THAN, Judgement, judge
+from airflow_provider_jobs.lost import look_for
 
 log = logging.getLogger(__name__)
 
@@ -56,11 +57,15 @@ class Airflow(Protocol):
 
 @dataclass(slots=True)
 class Finding:
-    """A job on record, and what is thought of it."""
+    """A job on record, and what is thought of it.
+
+    :param state: the owner's in Airflow, as asked.
+    """
 
     record: Record
     judgement: Judgement
     owner_exists: bool
+    state: str | None = None
     status: JobStatus | None = None
     problem: str | None = None
 
@@ -118,7 +123,12 @@ def find(
     views = airflow.views({record.owner for record in records})
     now = time.time()
     return [
-        Finding(record, _judge(record, views[record.owner], now, ages or Ages()), views[record.owner].exists)
+        Finding(
+            record,
+            _judge(record, views[record.owner], now, ages or Ages()),
+            views[record.owner].exists,
+            views[record.owner].state,
+        )
         for record in records
     ]
 
@@ -131,6 +141,7 @@ def clean_up(
     force: bool = False,
     dry_run: bool = False,
     time_limit: float | None = None,
+    finds_lost: bool = False,
 ) -> Report:
     """End the jobs that have lost their owner. On any doubt they are left as they are.
 
@@ -138,6 +149,7 @@ def clean_up(
     :param force: also when Airflow knows none of the owners in the ledger folder.
     :param dry_run: only say what would be ended (as ``ended``).
     :param time_limit: seconds for all of it; what does not fit is reported as failed.
+    :param finds_lost: also look for the jobs of starts that were never answered, in what the services list.
     :raises Exception: Airflow cannot be asked.
     """
     began = time.monotonic()
@@ -147,17 +159,46 @@ def clean_up(
     report.unanswered = [
         f for f in findings if f.record.job is None and f.record.entry.is_open and f.judgement.owner_is_over
     ]
-    orphans = _merged([finding for finding in findings if finding.judgement.orphan], findings)
-    if not force and orphans:
+    orphans = [finding for finding in findings if finding.judgement.orphan]
+    if not force and (orphans or report.unanswered):
         report.refused = _wrong_airflow(findings, books, airflow)
+        if report.refused and not orphans:
+            return Report(unanswered=report.unanswered, problems=report.problems)
     if report.refused:
         return report
+    if finds_lost and report.unanswered:
+        orphans += _find_lost(report, books, ages)
+    orphans = _merged(orphans, findings)
     if dry_run:
         report.ended = orphans
         return report
     for orphan, place in _work(orphans, books, airflow, ages, began, time_limit):
         getattr(report, place).append(orphan)
     return report
+
+
+def _find_lost(report: Report, books: Books, ages: Ages) -> list[Finding]:
+    """Move the starts whose job was found out of the report's unanswered ones, and return those that are orphans."""
+    # Closed entries count, too: a job that was handed over must not be taken for one that nobody knows.
+    everything = list(books.read())
+    if books.problems:
+        for finding in report.unanswered:
+            finding.problem = "it was not looked for: what other tasks have started could not all be read"
+        return []
+    answers = look_for([finding.record for finding in report.unanswered], everything, hooks_of(report.unanswered))
+    found: list[Finding] = []
+    for finding, answer in zip(list(report.unanswered), answers, strict=True):
+        if isinstance(answer, str):
+            finding.problem = answer
+            continue
+        view = OwnerView(finding.owner_exists, finding.state)
+        known = Finding(answer, _judge(answer, view, time.time(), ages), finding.owner_exists, finding.state)
+        if known.judgement.orphan:
+            found.append(known)
+            report.unanswered.remove(finding)
+        else:
+            finding.problem = f"it seems to be {answer.job.ref if answer.job else None}; {known.judgement.reason}"
+    return found
 
 
 def look(finding: Finding, hook: RemoteJobsHook) -> None:

@@ -28,6 +28,11 @@ _LIST = (
     _arg("--dag-id", help="only jobs of this DAG"),
     _arg("--conn-id", help="only jobs of this connection"),
     _arg("--service-state", help="ask the services how the jobs are doing", action="store_true"),
+    _arg(
+        "--service-side",
+        help="list what the services say of jobs, also of those that are not on record",
+        action="store_true",
+    ),
     _OUTPUT,
 )
 _CANCEL = (

@@ -16,9 +16,10 @@ from typing import IO, Any
 from airflow.utils.cli import action_cli
 from airflow.utils.providers_configuration_loader import providers_configuration_loaded
 
-from airflow_provider_jobs.books import all_books
+from airflow_provider_jobs.books import Books, all_books
 from airflow_provider_jobs.cleanup import AT_ONCE, Ages, Finding, Report, clean_up, end, find, hooks_of, look
 from airflow_provider_jobs.jobs.history import Closed
+from airflow_provider_jobs.service_side import Sighting, look_around
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _data: IO[str] | None = None
@@ -65,8 +66,10 @@ def _stdout_for_data() -> Iterator[None]:
 
 @_command
 def list_jobs(args: Any) -> int:
-    """Print the jobs on record."""
+    """Print the jobs on record, or those that the services list."""
     books, airflow = all_books()
+    if args.service_side:
+        return _list_service_side(args, books, find(books, airflow, ages=Ages(0, 0)))
     findings = [
         finding
         for finding in find(books, airflow, ages=Ages(0, 0), dag_id=args.dag_id, open_only=not args.all)
@@ -79,6 +82,21 @@ def list_jobs(args: Any) -> int:
     for problem in problems:
         _say(problem)
     return 1 if problems else 0
+
+
+def _list_service_side(args: Any, books: Books, findings: list[Finding]) -> int:
+    problems = list(books.problems)
+    seen, more = look_around(findings, conn_id=args.conn_id, asks_state=args.service_state)
+    jobs = [
+        job
+        for job in seen
+        if (args.all or job.lost is not None or (job.is_job and not job.is_over))
+        and (args.dag_id is None or args.dag_id in {f.record.owner.dag_id for f in (job.finding, job.lost) if f})
+    ]
+    _print([_service_row(job) for job in jobs], args.output)
+    for problem in [*problems, *more]:
+        _say(problem)
+    return 1 if problems or more else 0
 
 
 @_command
@@ -122,7 +140,7 @@ def clean_up_jobs(args: Any) -> int:
     """End the jobs whose task is over."""
     age = _seconds(args.older_than)
     books, airflow = all_books()
-    report = clean_up(books, airflow, ages=Ages(age, age), force=args.force, dry_run=args.dry_run)
+    report = clean_up(books, airflow, ages=Ages(age, age), force=args.force, dry_run=args.dry_run, finds_lost=True)
     for problem in report.problems:
         _say(problem)
     if report.refused:
@@ -143,6 +161,7 @@ def _print_report(report: Report, *, dry_run: bool) -> int:
         _say(
             f"a {finding.record.entry.kind} may be running that nobody has the id of: {finding.record.entry.request} "
             f"was sent through connection {finding.record.entry.conn_id} for {finding.record.owner} and never answered"
+            + (f"; {finding.problem}" if finding.problem else "")
         )
     counts = f"{len(report.ended)} {'to be ended' if dry_run else 'ended'}, {len(report.over)} already over"
     _out(f"{counts}, {len(report.failed)} could not be ended")
@@ -184,6 +203,27 @@ def _row(finding: Finding) -> dict[str, Any]:
         "age_s": max(0, round(time.time() - begun)),
         "orphan": finding.judgement.orphan and finding.runs is not False,
         "reason": finding.judgement.reason + (f"; {finding.problem}" if finding.problem else ""),
+    }
+
+
+def _service_row(job: Sighting) -> dict[str, Any]:
+    """Return the row of a job that a service lists; what only a record could tell is None without one."""
+    status, finding = job.status, job.finding
+    own: dict[str, Any] = dict.fromkeys(("dag_id", "run_id", "task_id", "map_index", "generation"))
+    if finding is not None:
+        own = {**finding.record.owner.to_dict(), "generation": finding.record.entry.generation}
+    return {
+        **own,
+        "service": job.ref.service,
+        "kind": job.ref.kind,
+        "job_id": job.ref.job_id,
+        "conn_id": job.conn_id,
+        "state": str(status.state) if status else None,
+        "completed": status.completed if status else None,
+        "total": status.total if status else None,
+        "age_s": None if job.begun is None else max(0, round(time.time() - job.begun)),
+        "orphan": None if finding is None else finding.judgement.orphan and not job.is_over,
+        "reason": job.reason,
     }
 
 

@@ -11,7 +11,7 @@ with DAG(
     params={
         # No default: there is no job that would be a good one to cancel.
         "job_id": Param(type="string", minLength=1, description="It stands in the log of the task that started it."),
-        "kind": Param("batch_scrape", enum=["batch_scrape", "crawl"]),
+        "kind": Param("batch_scrape", enum=["batch_scrape", "crawl", "agent"]),
     },
 ) as dag:
     FirecrawlCancelJobOperator(

@@ -1,4 +1,4 @@
-"""`make demo`: the example DAGs of both services in a real Airflow, and a kill that cancels its job.
+"""`make demo`: example DAGs of both services in a real Airflow, and a kill that cancels its job.
 
 Everything runs on this machine, against the sandbox: a stand-in for both services that really fetches the pages it is
 asked for. With LIVE=1, the services whose key is set are the real ones. The last line on stdout is JSON.
@@ -43,6 +43,7 @@ LIVE_PAGES = (
 LIVE_RECORDS = 5
 SECONDS_TO_STOP = 5
 SANDBOX_PAGES, SANDBOX_RECORDS, LONG_PAGES = 12, 30, 400
+CRAWLED = 20
 
 JOB_TIMEOUT, LIVE_TIMEOUT, CANCEL_TIMEOUT = 90.0, 900.0, 25.0
 
@@ -359,6 +360,55 @@ def _follow(followers: Mapping[str, Follower], timeout: float) -> dict[str, str]
     return states
 
 
+def other_examples(site: str, folder: Path) -> dict[str, tuple[str, dict[str, Any]]]:
+    """The other ways to use Firecrawl: DAG, the task whose return value is shown, what the DAG is triggered with."""
+    output = {"output_folder": str(folder / "firecrawl")}
+    articles = [f"{site}/articles/{number}.html" for number in range(1, 4)]
+    return {
+        "firecrawl_crawl": ("crawl", {"url": f"{site}/index.html", "limit": CRAWLED, **output}),
+        "firecrawl_agent": ("tell", {"urls": [f"{site}/about.html"]}),
+        "firecrawl_scrape_map_search": (
+            "read_best", {"site": f"{site}/index.html", "word": "/articles/", "query": "Tides", **output}
+        ),
+        "firecrawl_fetch_results": ("fetch", {"url": articles[0], **output}),
+        "firecrawl_mapped": ("count", {"urls": [f"{site}/about.html", *articles], **output}),
+        "firecrawl_taskflow": ("crawl", {"site": f"{site}/index.html"}),
+    }  # fmt: skip
+
+
+def run_others(
+    stage: Stage, airflow: AirflowCluster, control: ControlClient, urls: Mapping[str, str], folder: Path
+) -> None:
+    """Run the other examples of Firecrawl beside each other, on the sandbox, and show what each returns."""
+    examples = other_examples(urls["site"], folder)
+    stage.title(f"{len(examples)} more example DAGs: crawl, agent, calls, fetching by id, mapped tasks, hooks in tasks")
+    control.settings(firecrawl={"concurrency": 8, "page_seconds": 0.2})
+    runs = {dag_id: airflow.trigger(dag_id, conf) for dag_id, (_, conf) in examples.items()}
+
+    def all_over() -> bool:
+        for dag_id, run_id in list(runs.items()):
+            state = airflow.run(dag_id, run_id)["state"]
+            if state == "failed":
+                raise DemoError(f"the DAG {dag_id} failed\n{airflow.explain(dag_id, run_id)}")
+            if state == "success":
+                del runs[dag_id]
+                stage.say(f"{dag_id}: {_told(airflow.xcom(dag_id, run_id, examples[dag_id][0]))}", "firecrawl")
+        return not runs
+
+    wait_until(all_over, JOB_TIMEOUT, "the other example DAGs", interval=0.3)
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, dict) and "records" in value:
+        told = f"{value['records']} records, {value['failed']} failed, {value['missing']} missing"
+        return told + "".join(f"\n  file {Path(name).relative_to(Path.cwd())}" for name in _paths(value))
+    return str(value) if not isinstance(value, list) else f"{len(value)} pages: {value[0]} …"
+
+
+def _paths(summary: Mapping[str, Any]) -> list[str]:
+    return [name.removeprefix("file://") for name in summary.get("output", ())]
+
+
 def run_kill(stage: Stage, airflow: AirflowCluster, control: ControlClient, urls: Mapping[str, str]) -> str:
     """Start a long job on the sandbox, end its task as a user would, and show that the job ends with it."""
     stage.title("A kill: a task is marked as failed while its job runs")
@@ -408,6 +458,8 @@ def play(plan: Plan, stage: Stage, folder: Path) -> dict[str, Any]:
         delivered = run_examples(stage, airflow, control, plan, urls, folder)
         for service, result in delivered.items():
             result.show(stage, service)
+        if not plan.live:
+            run_others(stage, airflow, control, urls, folder)
         job_id = run_kill(stage, airflow, control, urls)
         stage.title("The end")
         stage.say("Stopping Airflow and the sandbox …")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_jobs import sandbox, services
-from tests.pitfalls import ABSENT, DATAFINITI, FIRECRAWL, NOT_YET
+from tests.pitfalls import ABSENT, DATAFINITI, FIRECRAWL
 
 HERE = Path(__file__).parent
 KNOWN = FIRECRAWL | DATAFINITI
@@ -62,29 +62,23 @@ def marked(root: Path) -> dict[str, list[str]]:
     return found
 
 
-def objections(
-    tests: dict[str, list[str]], known: dict[str, str], absent: dict[str, str], not_yet: frozenset[str]
-) -> list[str]:
+def objections(tests: dict[str, list[str]], known: dict[str, str], absent: dict[str, str]) -> list[str]:
     """What is wrong with the marks."""
     told = [f"{name} is no pitfall, marked at {places}" for name, places in tests.items() if name not in known]
     told += [f"{name} has no line of its own" for name, line in known.items() if not line.strip()]
-    for name in sorted({*absent, *not_yet}):
+    for name, reason in absent.items():
         if name not in known:
             told.append(f"{name} is said to have no test, and is no pitfall")
         if name in tests:
             told.append(f"{name} is said to have no test, and has one at {tests[name]}")
-    told += [f"{name} is absent without a reason" for name, reason in absent.items() if len(reason.split()) < 5]
-    told += [f"{name} is both absent and to come" for name in sorted({*absent} & not_yet)]
-    told += [
-        f"{name} has no test: {line}"
-        for name, line in known.items()
-        if name not in tests and name not in absent and name not in not_yet
-    ]
+        if len(reason.split()) < 5:
+            told.append(f"{name} is absent without a reason")
+    told += [f"{name} has no test: {line}" for name, line in known.items() if name not in tests and name not in absent]
     return told
 
 
 def test_each_pitfall_has_a_test_or_a_reason() -> None:
-    assert objections(marked(HERE), KNOWN, ABSENT, NOT_YET) == []
+    assert objections(marked(HERE), KNOWN, ABSENT) == []
 
 
 def test_the_numbers_have_no_gap() -> None:
@@ -150,23 +144,18 @@ REASON = "there is no such thing in this package"
 
 
 @pytest.mark.parametrize(
-    ("tests", "absent", "not_yet", "told"),
+    ("tests", "absent", "told"),
     [
-        (["F1", "F2"], {}, [], None),
-        (["F1"], {"F2": REASON}, [], None),
-        (["F1"], {}, ["F2"], None),
-        (["F1"], {}, [], "F2 has no test: two"),
-        (["F1", "F2", "F49"], {}, [], "F49 is no pitfall"),
-        (["F1", "F2"], {"F2": REASON}, [], "F2 is said to have no test, and has one"),
-        (["F1", "F2"], {}, ["F2"], "F2 is said to have no test, and has one"),
-        (["F1"], {"F2": ""}, [], "without a reason"),
-        (["F1"], {"F2": "not used"}, [], "without a reason"),
-        (["F1"], {"F2": REASON}, ["F2"], "both absent and to come"),
-        (["F1", "F2"], {"F50": REASON}, [], "F50 is said to have no test, and is no pitfall"),
+        (["F1", "F2"], {}, None),
+        (["F1"], {"F2": REASON}, None),
+        (["F1"], {}, "F2 has no test: two"),
+        (["F1", "F2", "F49"], {}, "F49 is no pitfall"),
+        (["F1", "F2"], {"F2": REASON}, "F2 is said to have no test, and has one"),
+        (["F1"], {"F2": ""}, "without a reason"),
+        (["F1"], {"F2": "not used"}, "without a reason"),
+        (["F1", "F2"], {"F50": REASON}, "F50 is said to have no test, and is no pitfall"),
     ],
 )
-def test_what_is_wrong_is_told(tests: list[str], absent: dict[str, str], not_yet: list[str], told: str | None) -> None:
-    found = objections(
-        {name: ["test_it.py:1"] for name in tests}, {"F1": "one", "F2": "two"}, absent, frozenset(not_yet)
-    )
+def test_what_is_wrong_is_told(tests: list[str], absent: dict[str, str], told: str | None) -> None:
+    found = objections({name: ["test_it.py:1"] for name in tests}, {"F1": "one", "F2": "two"}, absent)
     assert (len(found) == 1 and told in found[0]) if told else found == []

@@ -171,9 +171,11 @@ def find(
     free = [job for job_id, job in same.items() if job_id not in on_record]
     if any(job.started_at is None for job in free):
         return NotFound(f"the list does not say when such a {lost.kind} was started", is_final=True)
-    fitting = [job for job in free if lost.holds(listing.begun(job) or 0.0)]
+    in_time = [job for job in same.values() if (begun := listing.begun(job)) is not None and lost.holds(begun)]
+    fitting = [job for job in in_time if job in free]
     if not fitting:
-        return NotFound(f"no such {lost.kind} was started at that moment, or it is on record as another start's")
+        told = "is on record as another start's" if in_time else "was started at another moment"
+        return NotFound(f"each such {lost.kind} that is listed {told}")
     if len(fitting) > 1:
         return NotFound(f"{len(fitting)} such jobs were started at that moment", is_final=True)
     if any(_is_rival(lost, entry, longest) for entry in known):

@@ -19,9 +19,12 @@ def cancel_job(hook: RemoteJobsHook, ref: JobRef, *, fail_if_over: bool, log: An
     if outcome.was_over and fail_if_over:
         raise JobNotCancelledError(outcome.note)
     state = outcome.status.state if outcome.status else JobState.UNKNOWN
+    info = hook.service.kinds[ref.kind]
     ends = {JobState.CANCELLED}
-    if hook.service.kinds[ref.kind].cancelled_as_failed:
+    if info.cancelled_as_failed:
         ends.add(JobState.FAILED)
+    if not info.watchable:
+        ends.add(JobState.UNKNOWN)  # the service's word is all there is
     return {
         "service": ref.service,
         "kind": ref.kind,

@@ -64,6 +64,7 @@ class RemoteJobsCleanupOperator(BaseOperator):
             ages=Ages(self.older_than, self.older_than),
             force=self.force,
             dry_run=self.only_report,
+            finds_lost=True,
         )
         if report.refused:
             raise LedgerError(report.refused)

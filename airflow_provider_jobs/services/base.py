@@ -45,7 +45,7 @@ class Request:
 
     :param path: below the connection's base URL, starting with a slash. Never an address from an answer.
     :param json: body as plain values, encoded by :attr:`content`.
-    :param read_timeout: seconds, where it must differ from the connection's.
+    :param read_timeout: seconds that are needed at least, where the connection's may be too few.
     :param stop_at: a top-level key of the JSON answer; nothing from there on is needed, and reading may stop.
     """
 

@@ -131,7 +131,7 @@ class AsyncTransport:
         timeout = aiohttp.ClientTimeout(
             total=None,
             sock_connect=self.endpoint.connect_timeout,
-            sock_read=request.read_timeout or self.endpoint.read_timeout,
+            sock_read=max(request.read_timeout or 0.0, self.endpoint.read_timeout),
         )
         for _ in range(MOST_REDIRECTS):
             try:

@@ -148,7 +148,7 @@ class BlockingTransport:
             request.method, url, params=params, data=request.content, headers=headers, auth=BearerAuth(token),
             timeout=(
                 min(self.endpoint.connect_timeout, self._left() + SHORTEST),
-                min(request.read_timeout or self.endpoint.read_timeout, self._left() + SHORTEST),
+                min(max(request.read_timeout or 0.0, self.endpoint.read_timeout), self._left() + SHORTEST),
             ),
             allow_redirects=False, stream=True, verify=self.endpoint.tls, proxies=proxies(self.endpoint),
         )  # fmt: skip

@@ -173,6 +173,10 @@ class Stage:
         """From now on a job runs until somebody ends it."""
         self.control.settings(firecrawl={"hold": True}, datafiniti={"hold": True})
 
+    def list_nothing(self) -> None:
+        """From now on no list shows a batch scrape, or what a download was asked for: a lost start stays lost."""
+        self.control.settings(firecrawl={"server": "2025"}, datafiniti={"wire": "w3"})
+
     def run(self, dag_id: str, **conf: Any) -> Run:
         """Start a run."""
         _ = self.sandbox

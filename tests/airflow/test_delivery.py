@@ -399,12 +399,27 @@ def test_deliver_partial(stage: Stage, service: str, end: str) -> Telling:
 @pytest.mark.parametrize("fault", ["lost_reply", "server_error_after_start", "truncated_json"])
 def test_lost_answer_to_a_start_is_not_retried(stage: Stage, service: str, fault: str) -> Telling:
     stage.hold()
+    stage.list_nothing()
     stage.control.fault(service, fault, method="POST")
     run = stage.start(service, way="sync_retry")
     task = yield run.becomes("failed")
     assert task["try_number"] == 1, "a second job was risked"
     assert len(stage.jobs()) == len(stage.posts()) == 1
     assert "may be running" in run.log()
+
+
+@story
+@pytest.mark.pitfall("F19", "DF2")
+@BOTH
+@WAYS
+def test_lost_answer_to_a_start_whose_job_is_listed(stage: Stage, service: str, way: str) -> Telling:
+    stage.hold()
+    stage.control.fault(service, "lost_reply", method="POST")
+    run = stage.start(service, way=way)
+    job = yield from stage.brought_to_its_end(run, WAITING[way])
+    yield run.ends("success")
+    assert run.xcom()["job_id"] == job["id"]
+    assert len(stage.posts()) == 1
 
 
 @story

@@ -11,37 +11,55 @@ from typing import Any
 
 import pytest
 import requests
-from airflow.sdk import BaseSensorOperator
+from airflow.sdk import BaseOperator, BaseSensorOperator
 
 from airflow_provider_jobs import exceptions
 from airflow_provider_jobs.get_provider_info import get_provider_info
 from airflow_provider_jobs.hooks.datafiniti import DatafinitiHook
 from airflow_provider_jobs.hooks.firecrawl import FirecrawlHook
 from airflow_provider_jobs.jobs.model import JobSummary
+from airflow_provider_jobs.operators import cleanup as cleanup_operators
 from airflow_provider_jobs.operators import datafiniti as datafiniti_operators
 from airflow_provider_jobs.operators import firecrawl as firecrawl_operators
 from airflow_provider_jobs.operators.base import RemoteJobOperator
-from airflow_provider_jobs.operators.cleanup import RemoteJobsCleanupOperator
+from airflow_provider_jobs.operators.delivery import DeliveringOperator
+from airflow_provider_jobs.operators.fetching import FetchResultsOperator
+from airflow_provider_jobs.operators.firecrawl.calls import FirecrawlCallOperator
 from airflow_provider_jobs.sandbox import Sandbox, faults
 from airflow_provider_jobs.sandbox.server import HOSTS
 from airflow_provider_jobs.sandbox.settings import CHOICES, DatafinitiSettings, FirecrawlSettings
+from airflow_provider_jobs.sensors import datafiniti as datafiniti_sensors
+from airflow_provider_jobs.sensors import firecrawl as firecrawl_sensors
 from airflow_provider_jobs.sensors.base import RemoteJobSensor
-from airflow_provider_jobs.sensors.datafiniti import DatafinitiDownloadSensor
-from airflow_provider_jobs.sensors.firecrawl import FirecrawlJobSensor
 from airflow_provider_jobs.services.datafiniti import wire as datafiniti_service
+from airflow_provider_jobs.services.firecrawl import CALLS, KINDS
 from airflow_provider_jobs.services.firecrawl import wire as firecrawl_service
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
 DOCS = {path.stem: path.read_text() for path in (ROOT / "docs").glob("*.md")}
-STARTERS = [firecrawl_operators.FirecrawlBatchScrapeOperator, datafiniti_operators.DatafinitiDownloadOperator]
-CANCELLERS = [
-    firecrawl_operators.FirecrawlCancelJobOperator,
-    datafiniti_operators.DatafinitiCancelDownloadOperator,
-]
-SENSORS = [FirecrawlJobSensor, DatafinitiDownloadSensor]
-OF_A_SERVICE = [*STARTERS, *CANCELLERS, *SENSORS]
-PUBLIC = [*OF_A_SERVICE, RemoteJobsCleanupOperator]
+MODULES = [
+    firecrawl_operators, datafiniti_operators, cleanup_operators, firecrawl_sensors, datafiniti_sensors
+]  # fmt: skip
+SHARED = [RemoteJobOperator, DeliveringOperator, FetchResultsOperator, FirecrawlCallOperator, RemoteJobSensor]
+"""Bases whose arguments have a table of their own."""
+UNDESCRIBED = {datafiniti_operators.DatafinitiFetchResultsOperator}
+"""Its page and its example are being written."""
+
+
+def public_classes() -> list[type]:
+    """The operators and sensors that users import: those of the public modules that are not bases."""
+    found = {
+        cls
+        for module in MODULES
+        for name, cls in vars(module).items()
+        if inspect.isclass(cls) and issubclass(cls, BaseOperator) and not name.startswith("_")
+    }
+    return sorted(found - {BaseOperator, BaseSensorOperator, *SHARED, *UNDESCRIBED}, key=lambda cls: cls.__name__)
+
+
+PUBLIC = public_classes()
+STARTERS = [cls for cls in PUBLIC if issubclass(cls, RemoteJobOperator)]
 
 
 def section(text: str, heading: str) -> str:
@@ -73,6 +91,22 @@ def own_arguments(cls: type) -> dict[str, Any]:
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
+def arguments(cls: type) -> dict[str, Any]:
+    """The arguments of a class that are not in the table of a shared base, with their defaults."""
+    found: dict[str, Any] = {}
+    for base in cls.__mro__:
+        if base in (BaseOperator, BaseSensorOperator, *SHARED):
+            break
+        if "__init__" in vars(base):
+            found = own_arguments(base) | found
+    return found
+
+
+def public_module(cls: type) -> str:
+    """The module that users import a class from; operators of one service may be spread over a package."""
+    return ".".join(cls.__module__.split(".")[:3])
+
+
 def shown(name: str, default: Any) -> str:
     """A default as the docs write it."""
     if default is inspect.Parameter.empty:
@@ -88,17 +122,17 @@ def shown(name: str, default: Any) -> str:
 
 
 def test_every_public_class_is_in_the_tables() -> None:
-    modules = [f"{cls.__module__.removeprefix('airflow_provider_jobs.')}.{cls.__name__}" for cls in PUBLIC]
-    assert set(table(README, "Operators")) >= set(modules)
+    modules = [f"{public_module(cls).removeprefix('airflow_provider_jobs.')}.{cls.__name__}" for cls in PUBLIC]
+    assert {name for name in table(README, "Operators") if "." in name} == set(modules)
     info = get_provider_info()
     listed = {name for kind in ("operators", "sensors") for entry in info[kind] for name in entry["python-modules"]}
-    assert {cls.__module__ for cls in OF_A_SERVICE} <= listed <= {cls.__module__ for cls in PUBLIC}
+    assert listed == {public_module(cls) for cls in PUBLIC} == {module.__name__ for module in MODULES}
     for name, row in table(README, "Operators").items():
         if "." not in name:
             continue
         cls = next(cls for cls in PUBLIC if name.endswith(f".{cls.__name__}"))
-        required = {arg for arg, default in own_arguments(cls).items() if default is inspect.Parameter.empty}
-        required |= {"num_records"} if "num_records" in own_arguments(cls) else set()
+        required = {arg for arg, default in arguments(cls).items() if default is inspect.Parameter.empty}
+        required |= {"num_records"} if "num_records" in arguments(cls) else set()
         assert set(re.findall(r"`(\w+)`", row[1])) == required, name
 
 
@@ -106,21 +140,54 @@ def test_every_public_class_is_in_the_tables() -> None:
 def test_arguments_of_each_class(cls: type) -> None:
     described = table(DOCS["operators"], f"`{cls.__name__}`")
     assert {name: row[0] for name, row in described.items()} == {
-        name: shown(name, default) for name, default in own_arguments(cls).items()
+        name: shown(name, default) for name, default in arguments(cls).items()
     }
-    assert f"`{cls.__module__}`" in section(DOCS["operators"], f"`{cls.__name__}`")
+    assert f"`{public_module(cls)}`" in section(DOCS["operators"], f"`{cls.__name__}`")
     templated = {name for name, row in described.items() if row[1] == "yes"}
     assert templated == set(cls.template_fields) & set(described)
-    assert set(cls.template_fields) - set(described) <= {"output_path"}
+    shared = {name for base in SHARED if issubclass(cls, base) for name in own_arguments(base)}
+    assert set(cls.template_fields) - set(described) <= shared
+
+
+@pytest.mark.parametrize("cls", PUBLIC, ids=lambda cls: cls.__name__)
+def test_every_operator_runs_in_an_example(cls: type) -> None:
+    """The examples themselves are run by `test_examples.py`."""
+    calls = re.compile(rf"\b{cls.__name__}(\.partial)?\(")
+    assert any(calls.search(code_of(path)) for path in (ROOT / "example_dags").glob("*.py"))
+
+
+def code_of(path: Path) -> str:
+    """A module's code, without its docstring."""
+    tree = ast.parse(path.read_text())
+    return "\n".join(ast.unparse(statement) for statement in tree.body[1:])
 
 
 def test_arguments_of_all_that_start_a_job() -> None:
-    expected = {name: shown(name, default) for name, default in own_arguments(RemoteJobOperator).items()}
-    described = table(DOCS["operators"], "What the operators that start a job share")
-    assert {name: row[0] for name, row in described.items() if name in expected} == expected
+    shared = own_arguments(RemoteJobOperator) | own_arguments(DeliveringOperator)
+    expected = {name: shown(name, default) for name, default in shared.items()}
+    text = section(DOCS["operators"], "What the operators that start a job share")
+    assert dict(split_tables(text)[0]) == expected
     assert all("output_path" in cls.template_fields for cls in STARTERS)
     in_readme = {name: row[0] for name, row in table(README, "Operators").items() if "." not in name}
     assert {name: re.match(r"none|`[^`]*`", cell)[0] for name, cell in in_readme.items()} == expected
+
+
+@pytest.mark.parametrize(
+    ("heading", "cls"),
+    [
+        ("What Firecrawl's calls share", FirecrawlCallOperator),
+        ("What the operators share that fetch a result", DeliveringOperator),
+    ],
+)
+def test_arguments_that_are_shared(heading: str, cls: type) -> None:
+    described = table(DOCS["operators"], heading)
+    assert {name: row[0] for name, row in described.items()} == {
+        name: shown(name, default) for name, default in own_arguments(cls).items()
+    }
+    inherit = [public for public in PUBLIC if issubclass(public, cls)]
+    templated = {name for name, row in described.items() if row[1] == "yes"}
+    assert inherit
+    assert all(templated == set(public.template_fields) & set(described) for public in inherit)
 
 
 def test_arguments_of_the_sensors() -> None:
@@ -139,9 +206,22 @@ def split_tables(text: str) -> list[list[tuple[str, str]]]:
 
 
 def test_methods_of_the_hooks_exist() -> None:
+    described = set()
     for row in rows(section(DOCS["operators"], "Hooks")):
         for name in re.findall(r"`(?:\w+\(ref\)\.)?(\w+)[(.]", row[0]):
             assert hasattr(FirecrawlHook, name) or hasattr(DatafinitiHook, name), name
+            described.add(name)
+    public = {name for name, value in vars(FirecrawlHook).items() if inspect.isfunction(value) and name[0] != "_"}
+    assert public - described == {"version_for", "call", "raw_value", "pages"}, "these are for the operators"
+
+
+def test_methods_of_the_hooks_take_what_is_shown() -> None:
+    for row in rows(section(DOCS["operators"], "Hooks")):
+        for name, shown_arguments in re.findall(r"`(\w+)\(([^`]*)\)`", row[0]):
+            hook = FirecrawlHook if hasattr(FirecrawlHook, name) and "(Datafiniti)" not in row[0] else DatafinitiHook
+            taken = inspect.signature(getattr(hook, name)).parameters
+            for argument in re.findall(r"(\w+)=", shown_arguments):
+                assert argument in taken, f"{name}({argument}=…)"
 
 
 # --- connections ------------------------------------------------------------------------------------------------------
@@ -225,6 +305,19 @@ def test_status_words() -> None:
             assert f"`{word}`" in described[str(state)][column]
 
 
+def test_addresses_of_firecrawl() -> None:
+    """Each kind of job and call, how it is started and whether it can be ended."""
+    described = {row[0]: row[1:] for row in rows(section(DOCS["services"], "What is asked for"))}
+    for kind, info in KINDS.items():
+        start, look, end, versions = described[kind.replace("_", " ")]
+        assert start == f"`POST {info.route}`"
+        assert (f"`GET {info.route}/{{id}}`" in look) == info.watchable
+        assert ("DELETE" in end) == info.cancellable
+        assert all(version in versions for version in info.versions)
+    for call, route in CALLS.items():
+        assert described[call][0] == f"`POST {route}`"
+
+
 # --- sandbox ----------------------------------------------------------------------------------------------------------
 
 
@@ -276,6 +369,15 @@ def pages() -> list[Path]:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda path: path.name)
+def test_links_to_headings_lead_somewhere(page: Path) -> None:
+    for name, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text()):
+        target = page.parent / name if name else page
+        headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
+        anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert anchor in anchors, f"{name}#{anchor}"
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda path: path.name)

@@ -21,11 +21,12 @@ from airflow_provider_jobs.cli import get_commands
 from airflow_provider_jobs.compat import Owner, OwnerView
 from airflow_provider_jobs.exceptions import LedgerSettingsError
 from airflow_provider_jobs.get_provider_info import get_provider_info
-from airflow_provider_jobs.jobs import orphans
+from airflow_provider_jobs.jobs import finding, orphans
 from airflow_provider_jobs.jobs.history import KEPT, Closed, Entry
 from airflow_provider_jobs.jobs.model import JobRef, JobState, JobStatus, StartedJob
 from airflow_provider_jobs.ledger import KEY
 from airflow_provider_jobs.ledger_folder import SECTION, LedgerFolder
+from airflow_provider_jobs.operators import recovery
 from tests.examples.test_docs import DOCS, README, rows, section, shown, table
 
 PAGE = DOCS["cleanup"]
@@ -191,6 +192,13 @@ def test_a_job_that_is_over_is_no_orphan_any_more() -> None:
     finding.status = JobStatus(JobState.SUCCEEDED, raw_status="completed")
     assert not commands._row(finding)["orphan"]
     assert "A job that turns out to be over is no orphan then." in section(PAGE, "`list`")
+
+
+def test_how_a_lost_start_is_looked_for() -> None:
+    text = section(DOCS["kill-behaviour"], "A start without an answer")
+    pauses = re.search(r"after about (\d+), (\d+) and (\d+) seconds more", text).groups()
+    assert tuple(map(float, pauses)) == recovery.PAUSES
+    assert float(re.search(r"(\d+) seconds either way", text)[1]) == finding.SLACK
 
 
 # --- exit codes -------------------------------------------------------------------------------------------------------

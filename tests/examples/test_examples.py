@@ -1,6 +1,7 @@
 """Every example DAG, loaded and run by a real Airflow against the sandbox."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,20 @@ SCHEDULED = {"remote_jobs_cleanup": "*/15 * * * *"}
 NEEDS_A_LEDGER_FOLDER = {"remote_jobs_cleanup"}
 """Here is none: `tests/airflow/cleanup` runs them with one."""
 DEFERRED = {
+    "firecrawl_agent": "ask",
     "firecrawl_batch_to_folder": "scrape",
+    "firecrawl_crawl": "crawl",
+    "firecrawl_extract": "extract",
+    "firecrawl_fetch_results": "wait",
     "firecrawl_hand_over": "wait",
     "datafiniti_download_to_folder": "download",
     "datafiniti_hand_over": "wait",
 }
-JOBS_AT_FIRST = 7  # one of each example but the two that cancel; the hook's second follows its first
+CALLS = {"firecrawl_scrape_map_search", "firecrawl_taskflow"}
+"""They run when no job is held: a call has an end of its own, after which the service gives up."""
+JOBS_AT_FIRST = 13
+"""One of each example with jobs but those that cancel, two of the mapped one; the hook's second follows its first."""
+STARTED = {"agent": 1, "batch_scrape": 8, "crawl": 3, "download": 3, "extract": 1, "scrape": 3}
 
 
 @dataclass
@@ -37,6 +46,7 @@ class Ran:
     run_ids: dict[str, str]
     states: dict[str, str]
     jobs_to_cancel: dict[str, str]
+    names_while_deferred: dict[int, str]
 
     def xcom(self, dag_id: str, task_id: str, key: str = "return_value") -> Any:
         return self.airflow.xcom(dag_id, self.run_ids[dag_id], task_id, key)
@@ -81,6 +91,22 @@ def ran(airflow: AirflowCluster, sandbox_session: Any, tmp_path_factory: pytest.
         "firecrawl_batch_return_value": {"urls": [f"{site}/page1.html", f"{site}/about.html"]},
         "firecrawl_hand_over": {"urls": [f"{site}/page{number}.html" for number in range(1, 5)]},
         "firecrawl_hook_in_task": {"index": f"{site}/index.html", "pages": 3},
+        "firecrawl_crawl": {"url": f"{site}/index.html", "limit": 60, "output_folder": str(folder / "crawl")},
+        "firecrawl_agent": {"urls": [f"{site}/about.html"]},
+        "firecrawl_extract": {"urls": [f"{site}/articles/3.html"]},
+        "firecrawl_fetch_results": {"url": f"{site}/articles/7.html", "output_folder": str(folder / "fetched")},
+        "firecrawl_mapped": {
+            "urls": [f"{site}/about.html", f"{site}/articles/1.html", f"{site}/articles/2.html"],
+            "output_folder": str(folder / "mapped"),
+        },
+        "firecrawl_scrape_map_search": {
+            "site": f"{site}/index.html",
+            "word": "/articles/",
+            "pages": 4,
+            "query": "Tides",
+            "output_folder": str(folder / "calls"),
+        },
+        "firecrawl_taskflow": {"site": f"{site}/index.html", "pages": 2},
         "firecrawl_cancel_job": {"job_id": cancel["firecrawl"]},
         "datafiniti_download_to_folder": {"output_folder": str(folder / "datafiniti"), "num_records": 12},
         "datafiniti_download_return_value": {},
@@ -89,19 +115,25 @@ def ran(airflow: AirflowCluster, sandbox_session: Any, tmp_path_factory: pytest.
         "remote_jobs_cleanup": {},
     }
     assert set(conf) == EXAMPLES, "each example file holds the DAG of its own name, and each is run here"
-    run_ids = {dag_id: airflow.trigger(dag_id, conf[dag_id]) for dag_id in sorted(conf)}
+    run_ids = {dag_id: airflow.trigger(dag_id, conf[dag_id]) for dag_id in sorted(set(conf) - CALLS)}
     for dag_id in SCHEDULED:
         airflow.wait_for_run(dag_id, run_ids[dag_id], RUN_TIMEOUT)
         airflow.api("PATCH", f"/dags/{dag_id}", {"is_paused": True})
     for dag_id, task_id in DEFERRED.items():
         airflow.wait_for_task(dag_id, run_ids[dag_id], task_id, "deferred", RUN_TIMEOUT)
+    mapped = [
+        airflow.wait_for_task("firecrawl_mapped", run_ids["firecrawl_mapped"], "scrape", "deferred", RUN_TIMEOUT, index)
+        for index in range(2)
+    ]
     control.wait_for(lambda: len(control.jobs()) == len(cancel) + JOBS_AT_FIRST, RUN_TIMEOUT)
     control.settings(firecrawl={"hold": False}, datafiniti={"hold": False})
     for job in control.jobs():
         if job["id"] not in cancel.values():
             control.act(job["id"], "finish")
+    run_ids |= {dag_id: airflow.trigger(dag_id, conf[dag_id]) for dag_id in sorted(CALLS)}
     states = {dag_id: airflow.wait_for_run(dag_id, run_id, RUN_TIMEOUT) for dag_id, run_id in run_ids.items()}
-    yield Ran(airflow, sandbox_session, site, folder, run_ids, states, cancel)
+    names = {task["map_index"]: task["rendered_map_index"] for task in mapped}
+    yield Ran(airflow, sandbox_session, site, folder, run_ids, states, cancel, names)
     sandbox_session.control.reset()
 
 
@@ -231,7 +263,102 @@ def test_download_hand_over(ran: Ran) -> None:
     assert (job["state"], job["completed"], job["deletes"]) == ("completed", 5, 0)
 
 
+def test_crawl(ran: Ran) -> None:
+    dag_id = "firecrawl_crawl"
+    summary = ran.xcom(dag_id, "crawl")
+    assert (summary["kind"], summary["state"], summary["missing"]) == ("crawl", "succeeded", 0)
+    folder = ran.folder / "crawl" / ran.run_ids[dag_id]
+    documents = documents_in(folder)
+    addresses = {document["metadata"]["sourceURL"] for document in documents}
+    assert addresses >= {f"{ran.site}/articles/{number}.html" for number in range(1, 41)}
+    assert len(addresses) == summary["records"] == len(documents)
+    (failure,) = [json.loads(line) for line in (folder / "_failed.jsonl").read_text().splitlines()]
+    assert (failure["url"], failure["code"]) == (f"{ran.site}/private/secret.html", "ROBOTS_BLOCKED")
+    assert summary["failed"] == 1
+    assert ran.was_deferred(dag_id, "crawl")
+
+
+def test_agent(ran: Ran) -> None:
+    dag_id = "firecrawl_agent"
+    summary = ran.xcom(dag_id, "ask")
+    assert (summary["kind"], summary["state"], summary["records"]) == ("agent", "succeeded", 1)
+    assert summary["data"] == [{"title": "About", "description": "Description of About", "email": None}]
+    assert ran.xcom(dag_id, "tell") == "About: Description of About (no address)"
+    assert ran.was_deferred(dag_id, "ask")
+    assert ran.job(dag_id, "ask")["api_version"] == "v2", "though the connection says v1"
+
+
+def test_extract(ran: Ran) -> None:
+    dag_id = "firecrawl_extract"
+    summary = ran.xcom(dag_id, "extract")
+    assert summary["data"] == [{"title": "Bridges", "description": "Description of Bridges"}]
+    assert ran.was_deferred(dag_id, "extract")
+    log = ran.airflow.logs(dag_id, ran.run_ids[dag_id], "extract")
+    assert "An extract cannot be cancelled" in log
+    assert "FirecrawlExtractOperator is deprecated" in log
+
+
+def test_calls(ran: Ran) -> None:
+    dag_id = "firecrawl_scrape_map_search"
+    found = ran.xcom(dag_id, "map")
+    assert found["records"] == len(found["data"]) > 40
+    chosen = ran.xcom(dag_id, "choose")
+    assert chosen == [f"{ran.site}/articles/{number}.html" for number in range(1, 5)]
+    scraped = ran.xcom(dag_id, "scrape_chosen")
+    assert (scraped["kind"], scraped["records"], scraped["missing"]) == ("batch_scrape", 4, 0)
+    (hit,) = ran.xcom(dag_id, "search")["data"]
+    assert hit["url"] == ran.xcom(dag_id, "best") == f"{ran.site}/articles/1.html"
+    (document,) = documents_in(ran.folder / "calls" / ran.run_ids[dag_id] / "best")
+    assert document["metadata"]["sourceURL"] == hit["url"]
+    assert document["links"]
+    assert ran.xcom(dag_id, "read_best")["kind"] == "scrape"
+
+
+def documents_in(folder: Path) -> list[Any]:
+    """The documents of a result, which must be complete."""
+    manifest = json.loads((folder / "_manifest.json").read_text())
+    return [json.loads(line) for part in manifest["parts"] for line in (folder / part["name"]).read_text().splitlines()]
+
+
+def test_fetch_results(ran: Ran) -> None:
+    dag_id = "firecrawl_fetch_results"
+    handed, fetched = ran.xcom(dag_id, "start"), ran.xcom(dag_id, "fetch")
+    assert (handed["state"], handed["records"]) == ("running", 0)
+    assert (fetched["job_id"], fetched["state"], fetched["records"]) == (handed["job_id"], "succeeded", 5)
+    documents = documents_in(ran.folder / "fetched" / ran.run_ids[dag_id])
+    assert {document["metadata"]["sourceURL"] for document in documents} == {
+        f"{ran.site}/articles/{number}.html" for number in range(7, 12)
+    }
+    assert ran.was_deferred(dag_id, "wait")
+    assert ran.job(dag_id, "start")["deletes"] == 0
+
+
+def test_mapped(ran: Ran) -> None:
+    """Each mapped task has a name of its own in the UI, a job of its own, and a folder of its own."""
+    dag_id = "firecrawl_mapped"
+    run_id = ran.run_ids[dag_id]
+    listed = ran.airflow.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
+    names = {ti["map_index"]: ti["rendered_map_index"] for ti in listed if ti["task_id"] == "scrape"}
+    assert names == ran.names_while_deferred == {0: f"{ran.site} (1 pages)", 1: f"{ran.site}/articles (2 pages)"}
+    folder = ran.folder / "mapped" / run_id
+    assert {path.name for path in folder.iterdir()} == {"0", "1"}
+    assert [len(documents_in(folder / str(index))) for index in names] == [1, 2]
+    assert ran.xcom(dag_id, "count") == {"records": 3, "failed": 0, "missing": 0}
+
+
+def test_hooks_in_taskflow(ran: Ran) -> None:
+    dag_id = "firecrawl_taskflow"
+    run_id = ran.run_ids[dag_id]
+    urls = ran.xcom(dag_id, "find")
+    assert len(urls) == 2
+    listed = ran.airflow.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
+    assert [ti["rendered_map_index"] for ti in listed if ti["task_id"] == "scrape"] == urls
+    crawled = ran.xcom(dag_id, "crawl")
+    assert len(crawled) == 2
+    assert f"{ran.site}/index.html" in crawled
+
+
 def test_services_were_asked_for_no_more(ran: Ran) -> None:
     """The sandbox's own record: one start for each job of an example, and none twice."""
     started = [job for job in ran.sandbox.control.jobs() if job["id"] not in ran.jobs_to_cancel.values()]
-    assert sorted(job["kind"] for job in started) == ["batch_scrape"] * 5 + ["download"] * 3
+    assert Counter(job["kind"] for job in started) == STARTED

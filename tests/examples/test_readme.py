@@ -2,14 +2,18 @@
 
 import re
 import runpy
+from pathlib import Path
 
 import pytest
+from airflow.exceptions import AirflowProviderDeprecationWarning
 from airflow.sdk import DAG
 
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
+EXAMPLES = sorted((ROOT / "example_dags").glob("*.py"))
+DEPRECATED = {"firecrawl_extract"}
 
 
 def test_dag_to_copy_is_an_example() -> None:
@@ -19,10 +23,22 @@ def test_dag_to_copy_is_an_example() -> None:
     assert dag == (ROOT / link).read_text()
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "example_dags").glob("*.py")), ids=lambda path: path.stem)
-def test_example_can_be_imported_alone(path) -> None:
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_can_be_imported_alone(path: Path, recwarn: pytest.WarningsRecorder) -> None:
     (dag,) = {id(value): value for value in runpy.run_path(str(path)).values() if isinstance(value, DAG)}.values()
     assert dag.dag_id == path.stem
+    warned = [str(warning.message) for warning in recwarn if warning.category is AirflowProviderDeprecationWarning]
+    if path.stem in DEPRECATED:
+        assert len(warned) == 1
+        assert "2026-12-10 15:00 UTC" in warned[0]
+    else:
+        assert warned == []
+
+
+@pytest.mark.parametrize("name", sorted(DEPRECATED))
+def test_deprecated_example_warns_also_where_warnings_are_errors(name: str) -> None:
+    with pytest.warns(AirflowProviderDeprecationWarning, match="FirecrawlAgentOperator"):
+        runpy.run_path(str(ROOT / "example_dags" / f"{name}.py"))
 
 
 def test_commands_exist() -> None:

@@ -120,7 +120,7 @@ def test_the_value_is_one_record(sandbox: Any, task: Instance, extract: Any, ver
     assert {seen["path"].split("/")[1] for seen in sent(sandbox)} == {version}
     assert bodies(sandbox, "/extract") == [
         {
-            "origin": "airflow-provider-jobs", "showSources": True, "prompt": "the title", "schema": schema,
+            "origin": "python-sdk@airflow-provider-jobs", "showSources": True, "prompt": "the title", "schema": schema,
             "urls": [f"{sandbox.urls['site']}/articles/15.html"],
         }
     ]  # fmt: skip
@@ -314,21 +314,21 @@ def test_a_server_that_does_the_work_inside_the_start(
     sandbox: Any, task: Instance, extract: Any, version: str, firecrawl_default: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Self-hosted servers of 2025: the answer may take longer than others, and holds the value and no job."""
+    """Self-hosted servers of 2025, for an origin of the user's own: the answer takes long, and holds no job."""
     firecrawl_default(timeout=0.3)
     monkeypatch.setattr("airflow_provider_jobs.operators.recovery.PAUSES", (0.01,))
     sandbox.control.settings(firecrawl={"server": "2025", "page_seconds": 1.0})
     with pytest.raises(AirflowFailException) as caught:
-        task.execute(extract(api_version=version))
+        task.execute(extract(api_version=version, options={"origin": "me"}))
     assert isinstance(caught.value.__cause__, StartUncertainError)
     assert "without an id" in str(caught.value)
 
 
 @VERSIONS
 def test_such_a_server_makes_a_job_for_an_sdk(sandbox: Any, task: Instance, extract: Any, version: str) -> None:
-    """It goes by the origin that the request names, which is the user's to choose."""
+    """It goes by the origin that the request names."""
     sandbox.control.settings(firecrawl={"server": "2025", "hold": True})
-    arguments = {"api_version": version, "options": {"origin": "airflow-sdk"}}
+    arguments = {"api_version": version}
     deferral = task.deferred(extract(deferrable=True, **arguments))
     sandbox.control.act(task.pushed["job_id"], "finish")
     assert task.resume(extract(**arguments), deferral, task.fire(deferral))["records"] == 1

@@ -119,12 +119,12 @@ def test_firecrawl_options(options: Any, told: str) -> None:
 
 def test_option_of_the_other_version() -> None:
     with pytest.raises(InvalidInputError, match="works in v1"):
-        scrape(options={"jsonOptions": {}}, api_version="v2")
+        scrape(options={"parsePDF": True}, api_version="v2")
     with pytest.raises(InvalidInputError, match="works in v2"):
         scrape(options={"parsers": ["pdf"]}, api_version="v1")
     # Which version the connection has is not known when the DAG is read.
     assert scrape(options={"parsers": ["pdf"]}).options
-    assert scrape(options={"jsonOptions": {}}).options
+    assert scrape(options={"parsePDF": True}).options
 
 
 def test_unchecked_options() -> None:
@@ -253,7 +253,7 @@ def rendered(operator: BaseOperator, **fields: Any) -> BaseOperator:
         (scrape, {"urls": ["ftp://example.com"]}, "http"),
         (scrape, {"options": {"onlyMainContents": True}}, "onlyMainContent"),
         (scrape, {"options": "{}"}, "must be a dictionary"),
-        (scrape, {"options": {"jsonOptions": {}}, "api_version": "v2"}, "works in v1"),
+        (scrape, {"options": {"parsePDF": True}, "api_version": "v2"}, "works in v1"),
         (scrape, {"options": {"parsers": ["pdf"]}}, "works in v2"),
         (scrape, {"api_version": "v3"}, "api_version"),
         (scrape, {"urls": [f"https://example.com/{'x' * 990}/{n}" for n in range(11_000)]}, "10,000,000"),

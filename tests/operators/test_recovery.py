@@ -108,6 +108,7 @@ def posts(sandbox: Sandbox) -> int:
 # --- in the same try --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall("F19", "DF2")
 @pytest.mark.parametrize(("make", "settings"), FOUND)
 def test_the_job_is_found_and_gone_on_with(sandbox: Sandbox, run: DagRun, make: Any, settings: dict[str, Any]) -> None:
     play(sandbox, settings)
@@ -151,6 +152,7 @@ NOT_LISTED: list[Any] = [
 ]  # fmt: skip
 
 
+@pytest.mark.pitfall("F19", "DF2")
 @pytest.mark.parametrize(("make", "settings", "reason"), NOT_LISTED)
 @pytest.mark.pitfall("F19")
 def test_what_cannot_be_listed_is_told_as_before(
@@ -275,7 +277,7 @@ def test_the_job_of_a_mapped_task_beside_it_is_not_taken(sandbox: Sandbox, run: 
     theirs = hook.start(spec)
     a_try(run, map_index=0)["ti"].xcom_push("job_id", theirs.ref.job_id)
     sandbox.control.fault("firecrawl", "502_html", method="POST", times=1)
-    with pytest.raises(StartUncertainError, match="on record as another start's"):
+    with pytest.raises(StartUncertainError, match="is on record as another start's"):
         custody(hook, a_try(run, map_index=1)).start(spec)
     lose(sandbox, spec)
     held = custody(hook, a_try(run, map_index=2))
@@ -291,7 +293,7 @@ def test_two_mapped_tasks_that_look_at_one_moment(sandbox: Sandbox, run: DagRun)
     claim = {"map_index": 0, "job_id": made.ref.job_id}
     a_try(run, map_index=0)["ti"].xcom_push(recovery.CLAIM, claim)
     sandbox.control.fault("firecrawl", "502_html", method="POST", times=1)
-    with pytest.raises(StartUncertainError, match="on record as another start's"):
+    with pytest.raises(StartUncertainError, match="is on record as another start's"):
         custody(hook, a_try(run, map_index=1)).start(spec)
 
 

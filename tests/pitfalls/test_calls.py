@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from airflow_provider_jobs.exceptions import (
 from airflow_provider_jobs.operators.firecrawl import (
     FirecrawlAgentOperator,
     FirecrawlCancelJobOperator,
+    FirecrawlCrawlOperator,
     FirecrawlExtractOperator,
     FirecrawlFetchResultsOperator,
     FirecrawlMapOperator,
@@ -159,6 +161,28 @@ def test_a_scrape_sets_no_age_of_its_own(scrape_one: Any, sent: Any) -> None:
     scrape_one(api_version="v2").run()
     scrape_one(api_version="v2", options={"maxAge": 0}).run()
     assert [body(post).get("maxAge") for post in sent("POST")] == [None, 0]
+
+
+@pytest.mark.pitfall("F27", "F39")
+@pytest.mark.parametrize("kind", ["scrape", "map", "search", "crawl", "agent", "extract"])
+def test_a_key_that_the_service_does_not_know_is_final_and_named(
+    task: Any, sandbox: Sandbox, sent: Any, kind: str
+) -> None:
+    """Unchecked, it is the service that refuses it."""
+    page = f"{sandbox.urls['site']}/index.html"
+    make: Any = {
+        "scrape": lambda **options: FirecrawlScrapeOperator(url=page, **options),
+        "map": lambda **options: FirecrawlMapOperator(url=page, **options),
+        "search": lambda **options: FirecrawlSearchOperator(query="articles", **options),
+        "crawl": lambda **options: FirecrawlCrawlOperator(url=page, limit=2, **options),
+        "agent": lambda **options: FirecrawlAgentOperator(prompt="why", **options),
+        "extract": lambda **options: FirecrawlExtractOperator(urls=[page], prompt="why", **options),
+    }[kind]
+    with warnings.catch_warnings(category=AirflowProviderDeprecationWarning, action="ignore"):
+        operator = make(task_id="job", options={"brandNew": 1}, check_options=False)
+    with pytest.raises(AirflowFailException, match="brandNew"):
+        task(operator).run()
+    assert [post["status"] for post in sent()] == [400]
 
 
 @pytest.mark.pitfall("F39")

@@ -11,6 +11,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_jobs.exceptions import InvalidInputError, StartUncertainError
+from airflow_provider_jobs.operators import recovery
 from airflow_provider_jobs.sandbox import Sandbox
 from tests.transport.wire import Asked, WireServer, reply
 
@@ -25,11 +26,20 @@ def body(call: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+LOST = pytest.mark.parametrize("fault", ["lost_reply", "server_error_after_start", "truncated_json"])
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search for a lost start does not wait."""
+    monkeypatch.setattr(recovery, "PAUSES", (0.0, 0.0, 0.0))
+
+
 @pytest.mark.pitfall("F19", "F21")
 @VERSIONS
-@pytest.mark.parametrize("fault", ["lost_reply", "server_error_after_start", "truncated_json"])
+@LOST
 def test_a_start_with_a_lost_answer_is_sent_once(
-    sandbox: Sandbox, scrape: Any, pages: Any, sent: Any, version: str, fault: str
+    sandbox: Sandbox, scrape: Any, pages: Any, sent: Any, at_once: None, version: str, fault: str
 ) -> None:
     """A server of 2025 lists no batch scrapes, so nobody can find the job."""
     sandbox.control.settings(firecrawl={"server": "2025"})
@@ -41,6 +51,19 @@ def test_a_start_with_a_lost_answer_is_sent_once(
         task.run()
     assert isinstance(again.value.__cause__, StartUncertainError)
     assert len(sent("POST")) == len(sandbox.control.jobs()) == 1
+
+
+@pytest.mark.pitfall("F19")
+@VERSIONS
+@LOST
+def test_a_start_with_a_lost_answer_is_found_where_it_is_listed(
+    sandbox: Sandbox, scrape: Any, pages: Any, sent: Any, at_once: None, version: str, fault: str
+) -> None:
+    sandbox.control.fault("firecrawl", fault, method="POST", times=1)
+    summary = scrape(pages(1), api_version=version, poll_interval=1).run()
+    (job,) = sandbox.control.jobs()
+    assert (summary["job_id"], summary["records"]) == (job["id"], 1)
+    assert len(sent("POST")) == 1
 
 
 @pytest.mark.pitfall("F20", "F21")

@@ -11,7 +11,6 @@ from airflow_provider_jobs.services.base import encode_json
 from airflow_provider_jobs.services.datafiniti import DatafinitiService
 from airflow_provider_jobs.services.firecrawl import FirecrawlService, check_version
 from airflow_provider_jobs.services.firecrawl.inputs import LARGEST_BODY
-from airflow_provider_jobs.services.options import check_options
 
 FIRECRAWL = FirecrawlService()
 DATAFINITI = DatafinitiService()
@@ -168,34 +167,21 @@ def test_a_name_that_is_no_text() -> None:
         batch(options={5: 1})
 
 
-def test_without_a_version_a_name_of_any_version_will_do() -> None:
-    assert FIRECRAWL.check_options("batch_scrape", {"parsePDF": True, "parsers": []}, version=None) == {
-        "parsePDF": True,
-        "parsers": [],
-    }
-    with pytest.raises(InvalidInputError, match=r"no option 'parsePdf'; did you mean 'parsePDF'\?"):
+def test_without_a_version_what_any_version_takes_will_do() -> None:
+    assert FIRECRAWL.check_options("batch_scrape", {"parsePDF": True}, version=None) == {"parsePDF": True}
+    assert FIRECRAWL.check_options("batch_scrape", {"parsers": []}, version=None) == {"parsers": []}
+    with pytest.raises(InvalidInputError, match=r"did you mean 'parsePDF'\?"):
         FIRECRAWL.check_options("batch_scrape", {"parsePdf": True}, version=None)
+    with pytest.raises(InvalidInputError, match="no API version takes these options together"):
+        FIRECRAWL.check_options("batch_scrape", {"parsePDF": True, "parsers": []}, version=None)
 
 
 def test_options_are_copied() -> None:
-    given = {"a": 1}
-    found = check_options(given, where="x", known={"v": {"a"}}, version="v")
+    given = {"mobile": True}
+    found = FIRECRAWL.check_options("batch_scrape", given, version="v1")
     assert found == given
     assert found is not given
-    assert check_options(None, where="x", known={"v": set()}, version="v") == {}
-
-
-def test_every_documented_option_is_known() -> None:
-    """Contract sections 3 and 5."""
-    both = {"formats", "onlyMainContent", "mobile", "blockAds", "removeBase64Images", "storeInCache", "includeTags",
-            "excludeTags", "headers", "location", "actions", "maxAge", "minAge", "waitFor", "timeout",
-            "skipTlsVerification", "proxy", "ignoreInvalidURLs", "webhook", "maxConcurrency", "appendToId",
-            "zeroDataRetention", "integration", "origin"}  # fmt: skip
-    only = {"v1": {"parsePDF", "jsonOptions"},
-            "v2": {"parsers", "lockdown", "redactPII", "profile", "threatProtection", "auditMetadata"}}  # fmt: skip
-    for version, names in only.items():
-        options = dict.fromkeys(both | names, 1)
-        assert FIRECRAWL.check_options("batch_scrape", options, version=version) == options
+    assert FIRECRAWL.check_options("batch_scrape", None, version="v1") == {}
 
 
 @pytest.mark.parametrize("version", ["v3", "V1", "", None, 1, ["v1"]])

@@ -346,11 +346,12 @@ def test_the_three_generations(body: Any, job_id: str, has_mark: bool) -> None:
 
 
 def test_old_downloads_are_left_out() -> None:
-    """The list holds all that was ever started; what has no time may be new."""
-    old = {**W2, "id": "1", "date_started": "2025-01-01T00:00:00Z"}
-    untimed = {**W2, "id": "2", "date_started": None}
-    listing = read(DATAFINITI, "download", [stamped({"records": [W2, old, untimed]})]).outcome
-    assert ids(listing) == ["847070", "2"]
+    """The list holds all that was ever started; what has no time may be new, and what runs is of interest."""
+    done = {**W2, "id": "1", "date_started": "2025-01-01T00:00:00Z", "status": "completed"}
+    runs = {**W2, "id": "2", "date_started": "2025-01-01T00:00:00Z"}
+    untimed = {**W2, "id": "3", "date_started": None, "status": "completed"}
+    listing = read(DATAFINITI, "download", [stamped({"records": [W2, done, runs, untimed]})]).outcome
+    assert ids(listing) == ["847070", "2", "3"]
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,8 @@ class FirecrawlAgentOperator(FirecrawlJobOperator):
         self.max_credits = max_credits
         self._check_options()
         _check_common(self.urls, self.prompt, self.schema)
+        if self.prompt is None:
+            FirecrawlService.check_prompt(self.prompt)
         if self.max_credits is not None and is_literal(self.max_credits):
             FirecrawlService.check_credits(self.max_credits)
 

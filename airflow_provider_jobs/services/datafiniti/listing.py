@@ -44,7 +44,7 @@ def list_jobs(
         if job_id is None:
             continue
         started_at = epoch(row.get("date_started", row.get("created_at")))
-        if reader.is_older(started_at):
+        if status.state.is_over and reader.is_older(started_at):
             continue
         shown = _mark(row.get("query"), row.get("num_records"), row.get("data_type"))
         reader.add(Listed(JobRef("datafiniti", "download", job_id, "v4"), started_at, shown, status))

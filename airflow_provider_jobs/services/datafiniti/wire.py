@@ -26,11 +26,11 @@ from airflow_provider_jobs.services.datafiniti.checks import (
     check_query,
     check_view,
 )
+from airflow_provider_jobs.services.datafiniti.schema import OPTIONS
 from airflow_provider_jobs.services.errors import as_text, error_for, explain, is_page
 from airflow_provider_jobs.services.options import check_options
 
 HOSTED = "https://api.datafiniti.co"
-OPTIONS: Mapping[str, frozenset[str]] = {"v4": frozenset({"auto_trace", "only_traceable", "view_name", "sort"})}
 _BY_ARGUMENT = ("query", "download", "format", "num_records", "view")
 
 _STATES: Mapping[str, JobState] = {
@@ -96,10 +96,10 @@ class DatafinitiService:
 
     @staticmethod
     def check_download_options(options: Any, *, check_names: bool = True) -> dict[str, Any]:
-        """Return the options of a download after checking their names; see :func:`check_options`."""
+        """Return the options of a download after checking them; see :func:`check_options`."""
         return check_options(
-            options, where="Datafiniti's download", known=OPTIONS, version="v4",
-            by_argument=_BY_ARGUMENT, check_names=check_names,
+            options, where="Datafiniti's download", schemas=OPTIONS, version="v4",
+            by_argument=_BY_ARGUMENT, check=check_names,
         )  # fmt: skip
 
     # --- start ------------------------------------------------------------------------------------------------

@@ -68,8 +68,8 @@ def set_up(scene: Scene) -> None:
     """Bring a task into each state, side by side."""
     ground, runs, jobs = scene.ground, scene.runs, scene.jobs
     airflow, stage = ground.airflow, ground.stage
-    # A start without an answer, and a job that is young: both before anything else is under way.
-    stage.control.fault("datafiniti", "lost_reply", method="POST")
+    # A start without an answer, of which no list shows a job, and a job that is young: both before anything else.
+    stage.control.fault("datafiniti", "503", method="POST")
     runs["unanswered"] = ground.start("datafiniti_sync")
     airflow.wait_for_task("datafiniti_sync", runs["unanswered"].run_id, "job", "failed", PATIENCE)
     runs["crashed"] = ground.start("firecrawl_sync")
