@@ -175,7 +175,8 @@ def call_error(request: Request, reply: Reply) -> ServiceError | None:
     body = reply.json()
     fields: Mapping[str, Any] = body if isinstance(body, dict) else {}
     told = f"Firecrawl answered HTTP {reply.status} to {request}: {explain(reply)}"
-    if reply.status == 408:
+    if reply.status == 408 and fields:
+        # Not a proxy's word, which may have passed the request on.
         details = fields.get("details")
         details = details if isinstance(details, Mapping) else {}
         wait = number(details.get("retryAfterSeconds"))
