@@ -13,7 +13,7 @@ from typing import Protocol
 from airflow_provider_jobs.books import Books, Record
 from airflow_provider_jobs.compat import Owner, OwnerView
 from airflow_provider_jobs.hooks.base import RemoteJobsHook
-from airflow_provider_jobs.hooks.registry import hook_for
+from airflow_provider_jobs.hooks.registry import hook_for, is_call
 from airflow_provider_jobs.jobs.history import Closed
 from airflow_provider_jobs.jobs.model import JobState, JobStatus
 from airflow_provider_jobs.jobs.orphans import OLDER_THAN, Judgement, judge
@@ -87,6 +87,7 @@ class Report:
     :param spared: jobs whose owner came back while the clean-up was at work.
     :param failed: jobs that could not be ended; they may still run.
     :param unanswered: starts without an id whose task is over: a job may run, and nobody can end it from here.
+    :param calls: billed calls without an answer whose task is over. Nothing of them runs, so their records are closed.
     :param problems: what could not be read at all.
     :param refused: the reason for which nothing was done.
     """
@@ -96,6 +97,7 @@ class Report:
     spared: list[Finding] = field(default_factory=list)
     failed: list[Finding] = field(default_factory=list)
     unanswered: list[Finding] = field(default_factory=list)
+    calls: list[Finding] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     refused: str | None = None
 
@@ -156,16 +158,20 @@ def clean_up(
     ages = ages or Ages()
     findings = find(books, airflow, ages=ages, open_only=True)
     report = Report(problems=list(books.problems))
-    report.unanswered = [
-        f for f in findings if f.record.job is None and f.record.entry.is_open and f.judgement.owner_is_over
-    ]
+    unanswered = [f for f in findings if f.record.job is None and f.record.entry.is_open and f.judgement.owner_is_over]
+    report.unanswered = [finding for finding in unanswered if not _is_call(finding.record)]
+    old = time.time() - ages.others
+    calls = [f for f in unanswered if _is_call(f.record) and f.record.entry.intent_at <= old]
     orphans = [finding for finding in findings if finding.judgement.orphan]
-    if not force and (orphans or report.unanswered):
+    if not force and (orphans or unanswered):
         report.refused = _wrong_airflow(findings, books, airflow)
         if report.refused and not orphans:
             return Report(unanswered=report.unanswered, problems=report.problems)
     if report.refused:
         return report
+    report.calls = calls
+    if not dry_run:
+        _close_calls(calls, books)
     if finds_lost and report.unanswered:
         orphans += _find_lost(report, books, ages)
     orphans = _merged(orphans, findings)
@@ -175,6 +181,19 @@ def clean_up(
     for orphan, place in _work(orphans, books, airflow, ages, began, time_limit):
         getattr(report, place).append(orphan)
     return report
+
+
+def _is_call(record: Record) -> bool:
+    return is_call(record.entry.service, record.entry.kind)
+
+
+def _close_calls(calls: Sequence[Finding], books: Books) -> None:
+    for finding in calls:
+        try:
+            books.close(finding.record, Closed.UNKNOWN)
+        except Exception as error:
+            # Nothing runs; the next clean-up closes it.
+            log.warning("That %s is over could not be written down: %s", finding.record, error)
 
 
 def _find_lost(report: Report, books: Books, ages: Ages) -> list[Finding]:
@@ -256,6 +275,7 @@ def _judge(record: Record, view: OwnerView, now: float, ages: Ages) -> Judgement
         state=view.state,
         now=now,
         older_than=ages.of(record),
+        is_call=_is_call(record),
     )
 
 

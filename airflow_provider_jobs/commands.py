@@ -163,6 +163,13 @@ def _print_report(report: Report, *, dry_run: bool) -> int:
             f"was sent through connection {finding.record.entry.conn_id} for {finding.record.owner} and never answered"
             + (f"; {finding.problem}" if finding.problem else "")
         )
+    for finding in report.calls:
+        entry = finding.record.entry
+        _say(
+            f"{entry.request} was sent through connection {entry.conn_id} for {finding.record.owner} and never "
+            "answered: it may have been billed, and nothing of it runs; "
+            + ("its record would be closed" if dry_run else "its record is closed")
+        )
     counts = f"{len(report.ended)} {'to be ended' if dry_run else 'ended'}, {len(report.over)} already over"
     _out(f"{counts}, {len(report.failed)} could not be ended")
     return 1 if report.failed else 0

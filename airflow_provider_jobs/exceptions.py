@@ -226,6 +226,12 @@ class ResultTooLargeError(RemoteJobsError):
     permanent = True
 
 
+class ResultNotDeliveredError(RemoteJobsError):
+    """The answer to a billed call could not be delivered, and cannot be had again without being billed again."""
+
+    permanent = True
+
+
 class ResultExpiredError(RemoteJobsError):
     """The result is no longer kept by the service, or withheld."""
 

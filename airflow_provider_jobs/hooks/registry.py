@@ -22,3 +22,11 @@ def hook_for(service: str, conn_id: str) -> RemoteJobsHook:
 
         return DatafinitiHook(conn_id)
     raise ValueError(f"unknown service {service!r}")
+
+
+def is_call(service: str, kind: str) -> bool:
+    """Whether this is a billed call that answers at once, and no job. Reads no connection."""
+    try:
+        return kind in hook_for(service, "").service.calls
+    except ValueError:
+        return False

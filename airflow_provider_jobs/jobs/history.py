@@ -111,12 +111,14 @@ class Plan:
     :param end: entries whose jobs must be ended first.
     :param unsure: entries of this generation whose start was never answered: starting again could be a second start.
     :param forget: such entries of an earlier generation: with the clear, the user has said that nothing is running.
+    :param done: the entry without a job, a call's, whose answer an earlier try of this generation has delivered.
     """
 
     ask: Entry | None
     end: tuple[Entry, ...]
     unsure: tuple[Entry, ...]
     forget: tuple[Entry, ...]
+    done: Entry | None = None
 
 
 class Fate(StrEnum):
@@ -144,19 +146,21 @@ def plan(history: Sequence[Entry], *, generation: int, fingerprint: str, clears:
     # the run's clears are compared, too.
     newest = max(history, key=lambda entry: entry.seq, default=None)
     this_try = (generation, fingerprint, clears)
-    if (
+    is_done = (
         newest is not None
-        and newest.job
         and newest.closed in _DONE
         and (newest.generation, newest.fingerprint, newest.clears) == this_try
-    ):
-        same.append(newest)
+    )
+    done = newest if is_done else None
+    if done is not None and done.job:
+        same.append(done)
     ask = max(same, key=lambda entry: entry.seq, default=None)
     return Plan(
         ask=ask,
         end=tuple(entry for entry in answered if entry is not ask),
         unsure=tuple(entry for entry in unanswered if entry.generation == generation),
         forget=tuple(entry for entry in unanswered if entry.generation != generation),
+        done=done if done is not None and done.job is None else None,
     )
 
 

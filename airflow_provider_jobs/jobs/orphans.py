@@ -21,6 +21,7 @@ _CLOSED = {
     Closed.SUPERSEDED: "it was over when a newer one took its place",
     Closed.UNKNOWN: "its start was never answered, and its task was cleared since",
 }
+_LOST_CALL = "no answer to it is on record, so it may have been billed; nothing of it runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,14 @@ class Judgement:
 
 
 def judge(
-    entry: Entry, *, is_newest: bool, exists: bool, state: str | None, now: float, older_than: float = OLDER_THAN
+    entry: Entry,
+    *,
+    is_newest: bool,
+    exists: bool,
+    state: str | None,
+    now: float,
+    older_than: float = OLDER_THAN,
+    is_call: bool = False,
 ) -> Judgement:
     """Judge a start by the record and by what Airflow says of its owner.
 
@@ -47,11 +55,15 @@ def judge(
     :param state: the owner's state in Airflow; None for a task that was cleared and may come back.
     :param now: seconds since the epoch.
     :param older_than: seconds; a younger job is nobody's orphan yet.
+    :param is_call: it is no job, but a call that answers at once: of one without an answer, nothing runs.
     """
     over = not exists or state in _OVER
     if entry.closed is not None:
-        return Judgement(False, over, _CLOSED[entry.closed])
+        is_lost = is_call and entry.closed is Closed.UNKNOWN
+        return Judgement(False, over, _LOST_CALL if is_lost else _CLOSED[entry.closed])
     told = "its run or task was deleted" if not exists else f"its task is {state or 'cleared, to run again'}"
+    if is_call:
+        return Judgement(False, over, f"{_LOST_CALL}; {told}")
     if entry.job is None:
         return Judgement(False, over, f"its start was never answered, so it has no id; {told}")
     if not over and is_newest:

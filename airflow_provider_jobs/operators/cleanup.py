@@ -74,6 +74,8 @@ class RemoteJobsCleanupOperator(BaseOperator):
             done[place] = [str(finding) for finding in findings]
             for finding in findings:
                 self.log.info("%s: %s%s", place, finding, f": {finding.problem}" if finding.problem else "")
+        for finding in report.calls:
+            self.log.info("A call that was never answered is forgotten, nothing of it runs: %s", finding)
         if report.failed:
             raise JobNotCancelledError(
                 f"{len(report.failed)} jobs could not be ended and may still run: {'; '.join(done['failed'][:5])}"

@@ -193,6 +193,10 @@ class Custody:
             self._log.warning("%s runs on and is billed: %s cannot cancel it", job.ref, self._hook.service.label)
             self.killer.disarm()
             self._close(Closed.LEFT)
+            if self.may_leave:
+                raise AirflowFailException(
+                    f"{error}. It runs on, and a retry would start a second one beside it; clear the task to do so"
+                ) from error
             return
         try:
             self.killer.cancel_surely(f"the task failed ({type(error).__name__})")

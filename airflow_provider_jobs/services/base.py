@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol, TypeVar
@@ -150,6 +150,8 @@ class Service(Protocol):
     floor: float
     """The shortest fair pause between two looks at one job, in seconds."""
     kinds: Mapping[str, KindInfo]
+    calls: Collection[str]
+    """Kinds of billed calls that answer at once: nothing of them runs on, and there is nothing to look for."""
 
     def start(self, spec: JobSpec) -> Request:
         """Return the request that starts a job."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 
 from airflow_provider_jobs.exceptions import (
     AuthenticationError,
@@ -20,6 +20,7 @@ from airflow_provider_jobs.exceptions import (
     RateLimitedError,
     RemoteJobsError,
     RequestRejectedError,
+    ResultNotDeliveredError,
     ResultTooLargeError,
     TransportError,
 )
@@ -158,6 +159,73 @@ def test_an_answer_that_is_too_large_for_a_return_value(
     task.clear()
     summary = task.execute(make("scrape", url=big, output_path=str(tmp_path)))
     assert summary["records"] == 1
+    assert len(sent(sandbox)) == 2
+
+
+@KINDS
+def test_an_answer_that_cannot_be_delivered_is_not_asked_for_again(
+    sandbox: Any, task: Instance, make: Any, kind: str, tmp_path: Path
+) -> None:
+    """P3: it is paid for; the next try would pay again."""
+    task.max_tries = 2
+    in_the_way = tmp_path / "part-00000.jsonl"
+    in_the_way.mkdir()
+    with pytest.raises(AirflowFailException, match=r"could not be delivered: IsADirectoryError.* not sent") as caught:
+        task.execute(make(kind, output_path=str(tmp_path)))
+    assert isinstance(caught.value.__cause__, ResultNotDeliveredError)
+    assert task.closed == ["failed"]
+    in_the_way.rmdir()
+    task.clear()
+    task.execute(make(kind, output_path=str(tmp_path)))
+    assert len(sent(sandbox)) == 2
+
+
+def test_unless_the_user_lets_it(sandbox: Any, task: Instance, make: Any, tmp_path: Path) -> None:
+    task.max_tries = 1
+    in_the_way = tmp_path / "part-00000.jsonl"
+    in_the_way.mkdir()
+    with pytest.raises(IsADirectoryError):
+        task.execute(make("scrape", output_path=str(tmp_path), retry_billed=True))
+    in_the_way.rmdir()
+    task.retry()
+    assert task.execute(make("scrape", output_path=str(tmp_path), retry_billed=True))["records"] == 1
+    assert len(sent(sandbox)) == 2
+
+
+def test_a_task_that_is_ended_in_the_middle_of_the_delivery(
+    sandbox: Any, task: Instance, make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_long(*_: Any) -> None:
+        raise AirflowTaskTimeout("too long")
+
+    task.max_tries = 1
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.replace", too_long)
+        with pytest.raises(AirflowTaskTimeout):
+            task.execute(make("scrape", output_path=str(tmp_path)))
+    task.retry()
+    with pytest.raises(AirflowFailException, match="It is not sent again"):
+        task.execute(make("scrape", output_path=str(tmp_path)))
+    assert len(sent(sandbox)) == 1
+
+
+@KINDS
+@pytest.mark.parametrize("again", [False, True])
+def test_a_worker_that_died_after_the_delivery(sandbox: Any, task: Instance, make: Any, kind: str, again: bool) -> None:
+    """Airflow did not hear of it, as when its XCom could not be written."""
+    task.max_tries = 1
+    task.execute(make(kind))
+    task.retry()
+    if again:
+        task.execute(make(kind, retry_billed=True))
+        assert len(sent(sandbox)) == 2
+        return
+    with pytest.raises(AirflowFailException, match="ended before Airflow took it for a success") as caught:
+        task.execute(make(kind))
+    assert isinstance(caught.value.__cause__, CallUncertainError)
+    assert len(sent(sandbox)) == 1
+    task.clear()
+    task.execute(make(kind))
     assert len(sent(sandbox)) == 2
 
 

@@ -184,6 +184,29 @@ def test_a_deadline_leaves_it(sandbox: Any, task: Instance, extract: Any, capsys
     assert "runs on and is billed: Firecrawl cannot cancel it" in capsys.readouterr().out
 
 
+def test_after_a_deadline_no_retry_starts_a_second_one(sandbox: Any, task: Instance, held: Any, extract: Any) -> None:
+    """P3: the first one still runs, and is billed; only a clear starts another."""
+    task.max_tries = 1
+    sandbox.control.settings(firecrawl={"hold": True})
+    with pytest.raises(AirflowFailException, match="a retry would start a second one beside it") as caught:
+        task.execute(extract(job_timeout=1))
+    assert isinstance(caught.value.__cause__, JobTimeoutError)
+    assert task.closed == ["left"]
+    task.clear()
+    deferral = held(job_timeout=0.5)
+    event = task.fire(deferral)
+    with pytest.raises(AirflowFailException, match="a retry would start a second one beside it"):
+        task.resume(extract(), deferral, event)
+    task.clear()
+    held()
+    operator = extract()
+    task.operators.append(operator)
+    with pytest.raises(AirflowFailException, match="a retry would start a second one beside it"):
+        operator.resume_execution("__fail__", {"error": "Trigger timeout"}, task.context)
+    assert task.closed == ["left", "left", "left"]
+    assert sent(sandbox, "DELETE") == []
+
+
 def test_the_trigger_leaves_it(sandbox: Any, task: Instance, held: Any, extract: Any) -> None:
     deferral = held(job_timeout=0.5)
     trigger: Any = deferral.trigger

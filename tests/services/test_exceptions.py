@@ -117,6 +117,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "JobKilledError": ("tests/operators", "tests/airflow"),
     "NotCancellableError": ("tests/operators",),
     "ResultIncompleteError": ("tests/operators", "tests/airflow"),
+    "ResultNotDeliveredError": ("tests/operators",),
     "ResultTooLargeError": ("tests/results",),
     "OutputConflictError": ("tests/results",),
     "OutputUnavailableError": ("tests/results",),
@@ -129,7 +130,7 @@ PERMANENT = {
     "InvalidInputError", "ConnectionSettingsError", "TlsError", "RedirectRefusedError", "RequestRejectedError",
     "AuthenticationError", "PaymentRequiredError", "PermissionDeniedError", "JobNotFoundError", "RouteNotFoundError",
     "EndpointGoneError", "StartUncertainError", "CallUncertainError",
-    "JobNotCancelledError", "NotCancellableError", "ResultIncompleteError",
+    "JobNotCancelledError", "NotCancellableError", "ResultIncompleteError", "ResultNotDeliveredError",
     "ResultTooLargeError", "ResultExpiredError", "OutputConflictError", "LedgerSettingsError", "ServiceError",
 }  # fmt: skip
 CLASSES = {

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 
 from airflow_provider_jobs.compat import Owner
-from airflow_provider_jobs.exceptions import CallUncertainError, PageTimeoutError, RemoteJobsError, ResultTooLargeError
+from airflow_provider_jobs.exceptions import (
+    CallUncertainError,
+    PageTimeoutError,
+    RemoteJobsError,
+    ResultNotDeliveredError,
+    ResultTooLargeError,
+)
 from airflow_provider_jobs.hooks.firecrawl import FirecrawlHook
 from airflow_provider_jobs.jobs.history import Closed, Entry
 from airflow_provider_jobs.jobs.model import JobRef, JobSpec, JobState, JobSummary
@@ -28,15 +34,16 @@ class FirecrawlCallOperator(BaseOperator):
     """Makes one billed call and delivers its answer.
 
     A call has no id before it is answered, so a killed task leaves nothing running, but what was sent is billed. An
-    answer that is lost cannot be had again: the task fails without a retry, also when its worker died in the middle,
-    unless ``retry_billed``.
+    answer that is lost, or cannot be delivered, cannot be had again: the task fails without a retry, also when its
+    worker died in the middle, unless ``retry_billed``.
 
     :param options: further keys of the request body in Firecrawl's own spelling, checked before anything is billed. The
         read timeout lies above all that they let the service wait for.
     :param api_version: ``v1`` or ``v2``; default: the connection's.
     :param output_path: a folder on any object storage for the result; without it, the result is the return value, up to
         1 MiB of JSON.
-    :param retry_billed: let a retry send the call again after a lost answer, and be billed again.
+    :param retry_billed: let a retry send the call again after an answer was lost or could not be delivered, and be
+        billed again.
     :param check_options: False sends the options as they are.
     :param firecrawl_conn_id: the Airflow connection.
     """
@@ -95,10 +102,16 @@ class FirecrawlCallOperator(BaseOperator):
             result = self._call(ledger, entry, spec)
             try:
                 summary = self._deliver(context, spec, result)
-            except BaseException:
-                # It was answered, so nothing is uncertain; but what it has brought is gone.
+            except Exception as error:
+                # It was answered, so nothing is uncertain; but what it has brought is gone. Of a task that is ended in
+                # the middle of this, the entry stays open, for the next try to see.
                 ledger.close(entry, Closed.FAILED)
-                raise
+                if self.retry_billed or (isinstance(error, RemoteJobsError) and error.permanent):
+                    raise
+                raise ResultNotDeliveredError(
+                    f"{entry.request} was answered and billed, and its answer could not be delivered: {_told(error)}. "
+                    "It is not sent again; clear the task to do so, or set retry_billed=True"
+                ) from error
             ledger.close(entry, Closed.DELIVERED)
             return summary.to_dict()
 
@@ -108,6 +121,13 @@ class FirecrawlCallOperator(BaseOperator):
         :raises CallUncertainError: there is one of a try before this, and it must not be repeated.
         """
         plan = ledger.plan(self.hook.conn_id, spec)
+        if plan.done is not None and not self.retry_billed:
+            raise CallUncertainError(
+                f"An earlier try has sent {plan.done.request} and delivered its answer"
+                + (f" to {self.output_path}" if self.output_path is not None else "")
+                + ", and ended before Airflow took it for a success. It is not sent again; clear the task to do so, or "
+                "set retry_billed=True"
+            )
         for entry in (*plan.forget, *plan.unsure):
             if entry in plan.unsure and not self.retry_billed:
                 raise CallUncertainError(
@@ -159,6 +179,10 @@ class FirecrawlCallOperator(BaseOperator):
 
     def _folder(self, context: Context) -> OutputFolder:
         return OutputFolder(self.output_path, Owner.of(context).to_dict())
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, RemoteJobsError) else f"{type(error).__name__}: {error}"
 
 
 def _unanswered(entry: Entry) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -62,6 +62,7 @@ class DatafinitiService:
     label = "Datafiniti"
     floor = 5.0
     kinds: Mapping[str, KindInfo] = {"download": KindInfo()}
+    calls: Collection[str] = ()
 
     def download(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -33,7 +33,7 @@ from airflow_provider_jobs.services.base import (
 )
 from airflow_provider_jobs.services.errors import as_text, error_for, explain, is_page
 from airflow_provider_jobs.services.firecrawl import listing
-from airflow_provider_jobs.services.firecrawl.calls import call_error
+from airflow_provider_jobs.services.firecrawl.calls import CALLS, call_error
 from airflow_provider_jobs.services.firecrawl.inputs import NAME, FirecrawlInputs
 from airflow_provider_jobs.services.firecrawl.kinds import EXTRACT_SUCCESSOR, KINDS, check_cancellable, route_of
 from airflow_provider_jobs.services.firecrawl.pages import PageWalk
@@ -70,6 +70,7 @@ class FirecrawlService(FirecrawlInputs):
     label = "Firecrawl"
     floor = 1.0
     kinds: Mapping[str, KindInfo] = KINDS
+    calls: Collection[str] = frozenset(CALLS)
 
     # --- start ------------------------------------------------------------------------------------------------
 
