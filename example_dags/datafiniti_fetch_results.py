@@ -10,19 +10,20 @@ with DAG(
     schedule=None,
     tags=["datafiniti", "example"],
     params={
-        "query": Param("categories:hotels AND country:US", type="string"),
+        "query": Param("categories:shoes AND prices:*", type="string"),
         "num_records": Param(5, type="integer", minimum=1, description="each record is billed"),
         "output_folder": Param("/tmp/datafiniti", type="string", description="or s3://bucket/folder, gs://…"),
     },
 ) as dag:
-    # Success as soon as the job is started: from then on no task owns it, and nothing cancels it. The download could as
-    # well come from elsewhere, with nothing but its id known here.
+    # Success as soon as the download is started: from then on no task owns it, and nothing cancels it. It could as well
+    # come from elsewhere, with nothing but its id known here.
     start = DatafinitiDownloadOperator(
         task_id="start",
-        data_type="businesses",
+        data_type="products",
         query="{{ params.query }}",
         num_records="{{ params.num_records }}",
         file_format="csv",
+        view="product_flat_prices",
         wait_for_completion=False,
     )
 
@@ -34,11 +35,12 @@ with DAG(
     )
 
     # Looks once, never waits, never cancels. A retry of this task reads the same files again and bills nothing, as long
-    # as their links live: seven days.
+    # as their links work: seven days. The service says itself whether they are csv or json.
     fetch = DatafinitiFetchResultsOperator(
         task_id="fetch",
         download_id=start.output["job_id"],
         output_path="{{ params.output_folder }}/{{ run_id }}",
+        max_failed=0,
         retries=2,
     )
 

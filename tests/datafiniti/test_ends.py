@@ -175,6 +175,13 @@ def test_a_token_revoked_in_mid_job(
     assert f"datafiniti download {job['id']} could not be cancelled and may still run" in text
     assert (len(posts()), job["deletes"]) == (1, 0)
     assert "sandbox-token" not in text
+    # With a good token, a clear delivers what has been paid for meanwhile.
+    sandbox.control.clear_faults()
+    sandbox.control.token("datafiniti", "add", "sandbox-token")
+    sandbox.control.act(job["id"], "finish")
+    task.ti.max_tries += 1
+    assert task.run()["job_id"] == job["id"]
+    assert len(posts()) == 1
 
 
 @pytest.mark.pitfall("DF16")

@@ -1,5 +1,6 @@
 """Every example DAG, loaded and run by a real Airflow against the sandbox."""
 
+import csv
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -111,8 +112,8 @@ def ran(airflow: AirflowCluster, sandbox_session: Any, tmp_path_factory: pytest.
         "firecrawl_cancel_job": {"job_id": cancel["firecrawl"]},
         "datafiniti_download_to_folder": {"output_folder": str(folder / "datafiniti"), "num_records": 12},
         "datafiniti_download_return_value": {},
+        "datafiniti_fetch_results": {"output_folder": str(folder / "fetched_files"), "num_records": 7},
         "datafiniti_hand_over": {},
-        "datafiniti_fetch_results": {"output_folder": str(folder / "fetched-rows")},
         "datafiniti_cancel_download": {"download_id": cancel["datafiniti"]},
         "remote_jobs_cleanup": {},
     }
@@ -335,13 +336,16 @@ def test_fetch_results(ran: Ran) -> None:
     assert ran.job(dag_id, "start")["deletes"] == 0
 
 
-def test_fetch_files(ran: Ran) -> None:
+def test_fetch_download(ran: Ran) -> None:
     dag_id = "datafiniti_fetch_results"
     handed, fetched = ran.xcom(dag_id, "start"), ran.xcom(dag_id, "fetch")
     assert (handed["state"], handed["records"]) == ("running", 0)
-    assert (fetched["job_id"], fetched["state"], fetched["records"]) == (handed["job_id"], "succeeded", 5)
-    (file,) = fetched["output"]
-    assert len(Path(file.removeprefix("file://")).read_text().splitlines()) == 1 + 5
+    assert (fetched["job_id"], fetched["state"], fetched["records"]) == (handed["job_id"], "succeeded", 7)
+    (name,) = fetched["output"]
+    text = (ran.folder / "fetched_files" / ran.run_ids[dag_id] / Path(name).name).read_text()
+    records = list(csv.DictReader(text.splitlines()))
+    assert len({record["id"] for record in records}) == 7
+    assert set(records[0]) == {"id", "name", "prices"}, "the columns of the view"
     assert ran.was_deferred(dag_id, "wait")
     assert ran.job(dag_id, "start")["deletes"] == 0
 
