@@ -11,7 +11,7 @@ import msgspec
 
 from airflow_provider_jobs.exceptions import InvalidInputError
 from airflow_provider_jobs.services.base import decode_json, encode_json
-from airflow_provider_jobs.services.schema import Issue, Path, issues
+from airflow_provider_jobs.services.schema import Issue, Path, issues, respelled
 
 
 @dataclass(frozen=True)
@@ -87,16 +87,18 @@ def check_options(
         return {}
     if not isinstance(options, Mapping):
         raise InvalidInputError(f"options of {body.where} must be a dictionary, not {type(options).__name__}")
-    for name in options:
-        if name in by_argument:
+    given: dict[str, Any] = dict(options)
+    for name in given:
+        # Other spellings are names that the service may know some day: only a check refuses them.
+        if name in by_argument or (check and isinstance(name, str) and respelled(name, by_argument)):
             raise InvalidInputError(f"options of {body.where} repeat {name!r}: it has an argument of its own, use that")
-    sent = _as_sent(options, body.where)
+    sent = _as_sent(given, body.where)
     if check:
         body.check(sent, version, by_argument)
-    return dict(options)
+    return given
 
 
-def _as_sent(options: Mapping[Any, Any], where: str) -> dict[str, Any]:
+def _as_sent(options: dict[Any, Any], where: str) -> dict[str, Any]:
     """Return the options as the service will read them: lists for tuples, text for dates."""
     try:
         # msgspec writes NaN as null, which is something else.

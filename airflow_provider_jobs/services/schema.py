@@ -119,7 +119,7 @@ def _object_issues(
             yield from issues(part, fields[name], (*path, name), known)
         elif not name.startswith(_EXPERIMENT):
             names = [*(set(fields) - set(hidden))]
-            near = _respelled(name, names)
+            near = respelled(name, names)
             if not loose:
                 near = near or _below(name, fields) or _nearest(name, names)
             if near or not loose:
@@ -140,7 +140,7 @@ def _nearest(name: str, names: Collection[str]) -> str | None:
     return next(iter(difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.7)), None)
 
 
-def _respelled(name: str, names: Collection[str]) -> str | None:
+def respelled(name: str, names: Collection[str]) -> str | None:
     """The name that differs in case, underscores and hyphens alone."""
     return {_bare(candidate): candidate for candidate in names}.get(_bare(name))
 
