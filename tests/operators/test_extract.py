@@ -121,7 +121,7 @@ def test_the_value_is_one_record(sandbox: Any, task: Instance, extract: Any, ver
     assert {seen["path"].split("/")[1] for seen in sent(sandbox)} == {version}
     assert bodies(sandbox, "/extract") == [
         {
-            "origin": "airflow-provider-jobs", "showSources": True, "prompt": "the title", "schema": schema,
+            "origin": "python-sdk@airflow-provider-jobs", "showSources": True, "prompt": "the title", "schema": schema,
             "urls": [f"{sandbox.urls['site']}/articles/15.html"],
         }
     ]  # fmt: skip

@@ -152,7 +152,6 @@ REFUSED = [
     Refused("batch_scrape", "v1", {"only_main_content": True}, "did you mean 'onlyMainContent'?"),
     Refused("batch_scrape", "v2", {"parsePDF": True}, "'parsePDF' in v2; it works in v1; did you mean 'parsers'?"),
     Refused("batch_scrape", "v1", {"parsers": ["pdf"]}, "'parsers' in v1; it works in v2; did you mean 'parsePDF'?"),
-    Refused("batch_scrape", "v1", {"minAge": 1}, "no option 'minAge' in v1; it works in v2"),
     Refused("batch_scrape", "v1", {"zzz": 1}, "no option 'zzz' in v1 ("),
     Refused("batch_scrape", "v1", {"limit": 5}, "no option 'limit' in v1"),
     Refused(
@@ -222,7 +221,7 @@ REFUSED = [
         "batch_scrape", "v1", {"timeout": "5000"}, "'timeout' of Firecrawl's batch scrape in v1: expected int, got"
     ),
     Refused("batch_scrape", "v1", {"waitFor": True}, "expected int, got bool"),
-    Refused("batch_scrape", "v1", {"waitFor": 1.5}, "expected int, got float"),
+    Refused("batch_scrape", "v1", {"waitFor": 1.5}, "expected int, got number"),
     Refused("batch_scrape", "v1", {"maxAge": -1}, "expected int >= 0"),
     Refused(
         "batch_scrape", "v1", {"includeTags": "nav"}, "'includeTags' of Firecrawl's batch scrape in v1: expected list"
