@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_jobs.exceptions import JobNotOverError
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_provider_jobs.exceptions import JobCancelledError, JobFailedError, JobNotOverError
 from airflow_provider_jobs.jobs.model import JobRef, StartedJob
 from airflow_provider_jobs.operators.delivery import DeliveringOperator
 from airflow_provider_jobs.tasks import airflow_errors
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 class FetchResultsOperator(DeliveringOperator):
     """Delivers the result of a job that is over. Starts nothing, waits for nothing, and never cancels.
 
-    It looks at the job once. A job that still runs is an error, which a retry may mend; one that the service does not
-    know any more is an error for good.
+    It looks at the job once. A job that still runs is an error, which a retry may mend; one that failed, was cancelled,
+    or is not known to the service any more is an error for good.
 
     :param output_path: a folder on any object storage for the result; without it, the result is the return value, up
         to 1 MiB of JSON.
@@ -46,4 +48,8 @@ class FetchResultsOperator(DeliveringOperator):
                 raise JobNotOverError(
                     f"{ref} is not over yet: {status.describe()}. Left running; wait for it with the sensor first"
                 )
-            return self._finish(context, StartedJob(ref, started_at=time.time()), status)
+            try:
+                return self._finish(context, StartedJob(ref, started_at=time.time()), status)
+            except (JobFailedError, JobCancelledError) as error:
+                # It will not end in another way.
+                raise AirflowFailException(str(error)) from error

@@ -110,6 +110,8 @@ def find_now(
     for number, seconds in enumerate(PAUSES, 1):
         sleep(seconds * (1.0 + JITTER * random.random()))  # noqa: S311
         answer = _seek(hook, lost, entry, others, log)
+        if isinstance(answer, Found) and answer != before:
+            answer = _claimed(others, answer, log)
         if isinstance(answer, NotFound):
             before, reason = None, answer.reason
             if answer.is_final:
@@ -122,7 +124,6 @@ def find_now(
             )  # fmt: skip
             return StartedJob(answer.ref, lost.begin, asked)
         before = answer
-        _claim(others, answer, log)
     raise StartUncertainError(
         f"{error} {_searched(hook, reason)}", sent_at=error.sent_at, lost_at=error.lost_at
     ) from error
@@ -147,6 +148,8 @@ def recover(ledger: Ledger, hook: RemoteJobsHook, spec: JobSpec, *, others: Othe
             told[entry.seq] = f"It could not be looked for: {error}."
             continue
         answer = _seek(owner, lost, entry, others, log)
+        if isinstance(answer, Found):
+            answer = _claimed(others, answer, log)
         if isinstance(answer, NotFound):
             told[entry.seq] = _searched(owner, answer.reason)
             continue
@@ -166,11 +169,15 @@ def _seek(hook: RemoteJobsHook, lost: LostStart, entry: Entry, others: Others, l
         return NotFound(f"it could not be asked ({error})")
 
 
-def _claim(others: Others, found: Found, log: Any) -> None:
+def _claimed(others: Others, found: Found, log: Any) -> Found | NotFound:
+    """Claim a job. Of mapped tasks that do so at one moment, each sees the other's claim, and none takes the job."""
     try:
         others.claim(found.ref.job_id)
+        taken = others.taken()
     except Exception as error:
         log.warning("Other mapped tasks could not be told of %s: %s", found.ref, error)
+        return NotFound("other mapped tasks could not be asked whether the job that is listed is theirs")
+    return NotFound("another mapped task may take the job that is listed") if found.ref.job_id in taken else found
 
 
 def _searched(hook: RemoteJobsHook, reason: str) -> str:

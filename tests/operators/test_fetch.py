@@ -188,8 +188,9 @@ def test_what_an_ended_job_has(
     sandbox.control.wait_for(lambda: sandbox.control.job(job_id)["completed"] == 1)
     sandbox.control.act(job_id, action)
     operator = fetch(kind, version, job_id, deliver_partial=partial, output_path=str(tmp_path / "out"))
-    with pytest.raises(error) as caught:
+    with pytest.raises(AirflowFailException) as caught:  # no retry can change it
         task.execute(operator)
+    assert type(caught.value.__cause__) is error
     assert job_id in str(caught.value)
     assert ("1 records were delivered to" if partial else "1 records can still be fetched") in str(caught.value)
     assert (tmp_path / "out" / "part-00000.jsonl").exists() is partial
@@ -205,7 +206,7 @@ def test_what_an_agent_has_found_before_it_failed(
         job_id, "fail", error="no credits left", stop_reason="credit_limit_reached", partial=found
     )  # fmt: skip
     operator = fetch("agent", "v2", job_id, deliver_partial=partial, output_path=str(tmp_path / "out"))
-    with pytest.raises(JobFailedError, match="no credits left"):
+    with pytest.raises(AirflowFailException, match="no credits left"):
         task.execute(operator)
     file = tmp_path / "out" / "part-00000.jsonl"
     assert file.exists() is partial
@@ -217,8 +218,9 @@ def test_what_an_agent_has_found_before_it_failed(
 def test_a_failed_extract(sandbox: Any, task: Instance, start: Any) -> None:
     job_id = start("extract", "v1")
     sandbox.control.act(job_id, "fail", error={"name": "AI_RetryError", "prompt": "page text " * 900})
-    with pytest.raises(JobFailedError) as caught:
+    with pytest.raises(AirflowFailException) as caught:
         task.execute(fetch("extract", "v1", job_id))
+    assert isinstance(caught.value.__cause__, JobFailedError)
     assert len(str(caught.value)) < 800
 
 

@@ -422,6 +422,44 @@ def test_the_next_try_ends_what_it_found_if_it_wants_something_else(sandbox: San
     assert entries(context)[0].closed is Closed.CANCELLED
 
 
+@pytest.mark.parametrize("looks", [1, 3])
+def test_mapped_tasks_that_come_back_at_one_moment(
+    sandbox: Sandbox, run: DagRun, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    """Both starts were never answered, and one of them never arrived: one job is not for two."""
+    monkeypatch.setattr(recovery, "PAUSES", (0.0,) * looks)
+    hook, spec = firecrawl("batch_scrape", "v1")(sandbox.urls["site"])
+    for index, fault in enumerate(["lost_reply", "502_html"]):
+        lose(sandbox, spec, fault)
+        held = custody(hook, a_try(run, map_index=index))
+        held.killer.killed = True
+        with pytest.raises(JobKilledError):
+            held.start(spec)
+        held.killer.disarm()
+    first = custody(hook, a_try(run, map_index=0, number=2))
+    assert first.take_up(spec) is not None
+    with pytest.raises(StartUncertainError, match="is on record as another start's"):
+        custody(hook, a_try(run, map_index=1, number=2)).take_up(spec)
+    first.killer.disarm()
+
+
+def test_a_claim_in_between(sandbox: Sandbox, run: DagRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other's claim comes after this one's look at the list, and at its only one."""
+    monkeypatch.setattr(recovery, "PAUSES", (0.0,))
+    hook, spec = firecrawl("batch_scrape", "v1")(sandbox.urls["site"])
+    context, ti = a_try(run, map_index=1), a_try(run, map_index=0)["ti"]
+    push = context["ti"].xcom_push
+
+    def both(key: str, value: Any) -> None:
+        push(key, value)
+        ti.xcom_push(key, {**value, "map_index": 0})
+
+    monkeypatch.setattr(context["ti"], "xcom_push", both)
+    lose(sandbox, spec)
+    with pytest.raises(StartUncertainError, match="another mapped task may take the job"):
+        custody(hook, context).start(spec)
+
+
 def test_a_process_that_died_in_the_middle(sandbox: Sandbox, run: DagRun) -> None:
     """Nobody could write down when the answer was given up, so that the connection's time-outs bound it."""
     hook, spec = firecrawl("batch_scrape", "v1")(sandbox.urls["site"])
