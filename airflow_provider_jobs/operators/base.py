@@ -47,7 +47,7 @@ class RemoteJobOperator(DeliveringOperator):
     :param max_failed: how many records may fail or be missing: a count (int), a share (float above 0, up to 1), or
         None: none may be missing, and something must have come.
     :param deliver_partial: deliver what a failed or cancelled job has, then fail.
-    :param check_options: False sends unknown keys of ``options`` as they are.
+    :param check_options: False sends ``options`` as they are, without a check of keys, types and limits.
     """
 
     def __init__(

@@ -13,14 +13,15 @@ from airflow_provider_jobs.sandbox.settings import FirecrawlSettings
 PAGE_V1 = {
     "formats", "headers", "includeTags", "excludeTags", "onlyMainContent", "timeout", "waitFor", "extract",
     "jsonOptions", "changeTrackingOptions", "mobile", "parsePDF", "actions", "location", "skipTlsVerification",
-    "removeBase64Images", "fastMode", "blockAds", "proxy", "maxAge", "storeInCache", "agent",
+    "removeBase64Images", "fastMode", "blockAds", "proxy", "maxAge", "storeInCache", "agent", "useMock", "geolocation",
 }  # fmt: skip
 PAGE_V2 = {
     "formats", "headers", "includeTags", "excludeTags", "onlyMainContent", "timeout", "waitFor", "mobile",
     "parsers", "actions", "location", "skipTlsVerification", "removeBase64Images", "fastMode", "blockAds",
-    "proxy", "maxAge", "storeInCache",
+    "proxy", "maxAge", "storeInCache", "useMock",
 }  # fmt: skip
-PAGE_V2_2026 = {"minAge", "lockdown", "redactPII", "profile", "threatProtection", "auditMetadata"}
+PAGE_2026 = {"minAge", "onlyCleanContent", "threatProtection", "auditMetadata"}
+PAGE_V2_2026 = {"lockdown", "redactPII", "profile", "safeMode"}
 COMMON = {"webhook", "maxConcurrency", "zeroDataRetention", "integration", "origin"}
 SCRAPE = {"url", "origin", "integration", "zeroDataRetention"}
 BATCH = COMMON | {"urls", "ignoreInvalidURLs", "appendToId"}
@@ -31,6 +32,29 @@ CRAWL = COMMON | {
 }  # fmt: skip
 CRAWL_V1 = {"maxDepth", "allowBackwardLinks", "ignoreSitemap"}
 CRAWL_V2 = {"sitemap", "prompt"}
+TYPES: dict[str, str] = {
+    **dict.fromkeys(
+        ("onlyMainContent", "onlyCleanContent", "mobile", "parsePDF", "skipTlsVerification", "removeBase64Images",
+         "fastMode", "blockAds", "storeInCache", "lockdown", "safeMode", "ignoreInvalidURLs", "zeroDataRetention",
+         "regexOnFullURL", "ignoreQueryParameters", "allowExternalLinks", "allowSubdomains", "crawlEntireDomain",
+         "deduplicateSimilarURLs", "ignoreRobotsTxt", "allowBackwardLinks", "ignoreSitemap"),
+        "boolean",
+    ),
+    **dict.fromkeys(("timeout", "waitFor", "maxAge", "minAge", "maxConcurrency", "limit", "maxDepth",
+                     "maxDiscoveryDepth", "delay"), "number"),
+    **dict.fromkeys(("proxy", "useMock", "integration", "origin", "sitemap", "prompt", "robotsUserAgent"), "string"),
+    **dict.fromkeys(("includeTags", "excludeTags", "actions", "parsers", "includePaths", "excludePaths"), "array"),
+    **dict.fromkeys(("headers", "jsonOptions", "extract", "changeTrackingOptions", "location", "geolocation", "agent",
+                     "profile", "threatProtection", "auditMetadata"), "object"),
+}  # fmt: skip
+EXTRACTION = {"schema", "systemPrompt", "prompt", "mode", "temperature", "agent", "checkPromptInjection"}
+TRACKING = {"schema", "prompt", "modes", "tag"}
+INNER_KEYS = {"jsonOptions": EXTRACTION, "extract": EXTRACTION, "changeTrackingOptions": TRACKING}
+FORMAT_KEYS = {"json": {"schema", "prompt", "checkPromptInjection"}, "changeTracking": TRACKING}
+WEBHOOK = {"url", "headers", "metadata", "events"}
+MOST_ACTIONS = 50
+LONGEST_DELAY = 60
+LONGEST_PROMPT = 10_000
 FORMATS_V1 = [
     "markdown", "html", "rawHtml", "links", "screenshot", "screenshot@fullPage", "extract", "json", "summary",
     "changeTracking",
@@ -144,9 +168,9 @@ def unknown_keys(body: dict[str, Any], known: set[str], version: str, path: list
 
 def page_part(body: dict[str, Any], version: str, settings: FirecrawlSettings) -> tuple[dict[str, Any], list[Issue]]:
     """The page options that stand in a body of their own, and what is wrong with them."""
-    options = body.get("scrapeOptions")
-    if options is None:
+    if "scrapeOptions" not in body:
         return {}, []
+    options = body["scrapeOptions"]
     path = ["scrapeOptions"]
     if not isinstance(options, dict):
         return {}, [wrong_type(path, "object", type_name(options))]
@@ -171,24 +195,92 @@ def _format_issues(options: dict[str, Any], version: str, path: list[Any]) -> li
                 issues.append({**issue, "path": where, "message": message})
         else:
             name = item.get("type") if isinstance(item, dict) else item
-            if name not in FORMATS_V2:
+            more = set(item) - {"type"} if isinstance(item, dict) else set()
+            if name not in FORMATS_V2 or more - FORMAT_KEYS.get(name, more):
                 issues.append({"code": "invalid_union", "unionErrors": [], "path": where, "message": "Invalid input"})
     return issues
+
+
+def _type_issues(body: dict[str, Any], path: list[Any]) -> list[Issue]:
+    issues: list[Issue] = []
+    for name, value in body.items():
+        expected = TYPES.get(name)
+        if expected is not None and type_name(value) != expected:
+            issues.append(wrong_type([*path, name], expected, type_name(value)))
+    return issues
+
+
+def _text_issues(values: Any, path: list[Any]) -> list[Issue]:
+    """What is wrong with a list or an object of texts."""
+    pairs = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
+    return [wrong_type([*path, at], "string", type_name(v)) for at, v in pairs if not isinstance(v, str)]
+
+
+def _number(body: dict[str, Any], name: str) -> float | None:
+    value = body.get(name)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _limit_issues(options: dict[str, Any], version: str, path: list[Any]) -> list[Issue]:
+    issues: list[Issue] = []
+    wait, timeout, actions = _number(options, "waitFor"), _number(options, "timeout"), options.get("actions")
+    if wait is not None and timeout is not None and wait > timeout / 2:
+        message = "waitFor must not exceed half of timeout"
+        issues.append({"code": "custom", "message": message, "path": [*path, "waitFor"]})
+    if wait is not None and wait > 60_000:
+        issues.append(too_big([*path, "waitFor"], "number", 60_000, "Number must be less than or equal to 60000"))
+    for name, least in (("timeout", 1), ("waitFor", 0), ("maxAge", 0), ("minAge", 0)):
+        if (least if (value := _number(options, name)) is None else value) < least:
+            issues.append(_too_small([*path, name], least))
+    if version == "v1" and isinstance(actions, list) and len(actions) > MOST_ACTIONS:
+        message = f"Number of actions cannot exceed {MOST_ACTIONS}"
+        issues.append({"code": "custom", "message": message, "path": [*path, "actions"]})
+    return issues
+
+
+def _too_small(path: list[Any], least: float, *, inclusive: bool = True) -> Issue:
+    bounds = {"minimum": least, "type": "number", "inclusive": inclusive, "exact": False}
+    words = "greater than or equal to" if inclusive else "greater than"
+    return {"code": "too_small", **bounds, "message": f"Number must be {words} {least}", "path": path}
 
 
 def page_issues(options: dict[str, Any], version: str, path: list[Any]) -> list[Issue]:
     """What is wrong with the options of a page."""
     issues = _format_issues(options, version, path)
-    wait, timeout = options.get("waitFor"), options.get("timeout")
-    if isinstance(wait, int) and isinstance(timeout, int) and wait > timeout / 2:
-        message = "waitFor must not exceed half of timeout"
-        issues.append({"code": "custom", "message": message, "path": [*path, "waitFor"]})
-    if isinstance(wait, int) and not isinstance(wait, bool) and wait > 60_000:
-        issues.append(too_big([*path, "waitFor"], "number", 60_000, "Number must be less than or equal to 60000"))
-    for name in ("timeout", "waitFor", "maxAge"):
-        value = options.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            issues.append(wrong_type([*path, name], "number", type_name(value)))
+    issues += _limit_issues(options, version, path) + _type_issues(options, path)
+    for name in ("headers", "includeTags", "excludeTags"):
+        issues += _text_issues(options.get(name), [*path, name])
+    for name, keys in INNER_KEYS.items():
+        if isinstance(options.get(name), dict):
+            issues += unknown_keys(options[name], keys, version, [*path, name])
+    formats = options.get("formats", ["markdown"])
+    words = [item.get("type") if isinstance(item, dict) else item for item in formats] if not issues else []
+    if "changeTracking" in words and "markdown" not in words:
+        message = "The changeTracking format requires the markdown format to be specified as well"
+        issues.append({"code": "custom", "message": message, "path": [*path, "formats"]})
+    if not issues and version == "v1" and ("json" in words) != ("jsonOptions" in options):
+        message = "When 'json' format is specified, corresponding options must be provided, and vice versa"
+        issues.append({"code": "custom", "message": message, "path": path})
+    return issues
+
+
+def _webhook_issues(webhook: Any, version: str, events: list[str]) -> list[Issue]:
+    if isinstance(webhook, str):
+        return []
+    if not isinstance(webhook, dict):
+        return [wrong_type(["webhook"], "object", type_name(webhook))]
+    issues = unknown_keys(webhook, WEBHOOK, version, ["webhook"])
+    if not isinstance(webhook.get("url"), str):
+        received = type_name(webhook["url"]) if "url" in webhook else "undefined"
+        issues.append(wrong_type(["webhook", "url"], "string", received))
+    for name in ("headers", "metadata"):
+        issues += _text_issues(webhook.get(name), ["webhook", name])
+    for place, name in enumerate(webhook.get("events") or []):
+        if name not in events:
+            expected = " | ".join(f"'{event}'" for event in events)
+            message = f"Invalid enum value. Expected {expected}, received '{name}'"
+            issue = {"received": name, "code": "invalid_enum_value", "options": events}
+            issues.append({**issue, "path": ["webhook", "events", place], "message": message})
     return issues
 
 
@@ -197,16 +289,9 @@ def common_issues(body: dict[str, Any], settings: FirecrawlSettings, events: lis
     issues: list[Issue] = []
     concurrency = body.get("maxConcurrency")
     if isinstance(concurrency, int) and concurrency <= 0:
-        bounds = {"minimum": 0, "type": "number", "inclusive": False, "exact": False}
-        message = "Number must be greater than 0"
-        issues.append({"code": "too_small", **bounds, "message": message, "path": ["maxConcurrency"]})
-    webhook = body.get("webhook")
-    for place, name in enumerate(webhook.get("events") or [] if isinstance(webhook, dict) else []):
-        if name not in events:
-            expected = " | ".join(f"'{event}'" for event in events)
-            message = f"Invalid enum value. Expected {expected}, received '{name}'"
-            issue = {"received": name, "code": "invalid_enum_value", "options": events}
-            issues.append({**issue, "path": ["webhook", "events", place], "message": message})
+        issues.append(_too_small(["maxConcurrency"], 0, inclusive=False))
+    if "webhook" in body:
+        issues += _webhook_issues(body["webhook"], "v2", events)
     named = body.get("integration")
     if named is not None and named not in INTEGRATIONS and (settings.old or not str(named).startswith("_")):
         issues.append({"code": "custom", "message": "Invalid enum value", "path": ["integration"]})
@@ -222,9 +307,10 @@ def check_zdr(body: dict[str, Any], settings: FirecrawlSettings) -> None:
 
 def page_keys(version: str, settings: FirecrawlSettings) -> set[str]:
     """The page options that a version knows."""
-    if version == "v1":
-        return PAGE_V1
-    return PAGE_V2 if settings.old else PAGE_V2 | PAGE_V2_2026
+    known = PAGE_V1 if version == "v1" else PAGE_V2
+    if settings.old:
+        return known
+    return known | PAGE_2026 | (PAGE_V2_2026 if version == "v2" else set())
 
 
 def _append_issues(body: dict[str, Any], settings: FirecrawlSettings) -> list[Issue]:
@@ -266,7 +352,7 @@ def check_batch(body: dict[str, Any], version: str, settings: FirecrawlSettings)
             issues += problems
     options = {name: value for name, value in body.items() if name in keys}
     issues += _append_issues(body, settings) + common_issues(body, settings)
-    issues += page_issues(options, version, [])
+    issues += page_issues(options, version, []) + _type_issues(_without(body, keys), [])
     if issues:
         raise bad_request(issues, settings)
     check_zdr(body, settings)
@@ -286,10 +372,30 @@ def check_scrape(body: dict[str, Any], version: str, settings: FirecrawlSettings
         issues.append(wrong_type(["url"], "string", "undefined"))
     options = {name: value for name, value in body.items() if name in keys}
     issues += common_issues(body, settings) + page_issues(options, version, [])
+    issues += _type_issues(_without(body, keys), [])
     if issues:
         raise bad_request(issues, settings)
     check_zdr(body, settings)
     return Start([normal_url(body["url"])], options)
+
+
+def _without(body: dict[str, Any], keys: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name not in keys}
+
+
+def _walk_issues(body: dict[str, Any], version: str, settings: FirecrawlSettings) -> list[Issue]:
+    issues = _type_issues(body, [])
+    for name in ("includePaths", "excludePaths"):
+        issues += _text_issues(body.get(name), [name])
+    delay = _number(body, "delay")
+    if delay is not None and delay <= 0:
+        issues.append(_too_small(["delay"], 0, inclusive=False))
+    if delay is not None and delay > LONGEST_DELAY and version == "v2" and not settings.old:
+        issues.append(too_big(["delay"], "number", LONGEST_DELAY, "The delay cannot exceed 60 seconds."))
+    if isinstance(body.get("prompt"), str) and len(body["prompt"]) > LONGEST_PROMPT:
+        message = f"String must contain at most {LONGEST_PROMPT} character(s)"
+        issues.append(too_big(["prompt"], "string", LONGEST_PROMPT, message))
+    return issues
 
 
 def check_crawl(body: dict[str, Any], version: str, settings: FirecrawlSettings) -> Start:
@@ -302,7 +408,7 @@ def check_crawl(body: dict[str, Any], version: str, settings: FirecrawlSettings)
     else:
         issues += url_issues(given, ["url"])
     options, wrong = page_part(body, version, settings)
-    issues += wrong + common_issues(body, settings)
+    issues += wrong + common_issues(body, settings) + _walk_issues(body, version, settings)
     depth, address = body.get("maxDepth"), normal_url(given)
     if isinstance(depth, int) and not issues and _depth(address) > depth:
         issues.append({"code": "custom", "message": "URL depth exceeds the specified maxDepth", "path": ["url"]})

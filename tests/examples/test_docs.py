@@ -43,8 +43,6 @@ MODULES = [
 ]  # fmt: skip
 SHARED = [RemoteJobOperator, DeliveringOperator, FetchResultsOperator, FirecrawlCallOperator, RemoteJobSensor]
 """Bases whose arguments have a table of their own."""
-UNDESCRIBED = {datafiniti_operators.DatafinitiFetchResultsOperator}
-"""Its page and its example are being written."""
 
 
 def public_classes() -> list[type]:
@@ -55,7 +53,7 @@ def public_classes() -> list[type]:
         for name, cls in vars(module).items()
         if inspect.isclass(cls) and issubclass(cls, BaseOperator) and not name.startswith("_")
     }
-    return sorted(found - {BaseOperator, BaseSensorOperator, *SHARED, *UNDESCRIBED}, key=lambda cls: cls.__name__)
+    return sorted(found - {BaseOperator, BaseSensorOperator, *SHARED}, key=lambda cls: cls.__name__)
 
 
 PUBLIC = public_classes()

@@ -1,5 +1,6 @@
 """Every example DAG, loaded and run by a real Airflow against the sandbox."""
 
+import csv
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -26,13 +27,14 @@ DEFERRED = {
     "firecrawl_fetch_results": "wait",
     "firecrawl_hand_over": "wait",
     "datafiniti_download_to_folder": "download",
+    "datafiniti_fetch_results": "wait",
     "datafiniti_hand_over": "wait",
 }
 CALLS = {"firecrawl_scrape_map_search", "firecrawl_taskflow"}
 """They run when no job is held: a call has an end of its own, after which the service gives up."""
-JOBS_AT_FIRST = 13
+JOBS_AT_FIRST = 14
 """One of each example with jobs but those that cancel, two of the mapped one; the hook's second follows its first."""
-STARTED = {"agent": 1, "batch_scrape": 8, "crawl": 3, "download": 3, "extract": 1, "scrape": 3}
+STARTED = {"agent": 1, "batch_scrape": 8, "crawl": 3, "download": 4, "extract": 1, "scrape": 3}
 
 
 @dataclass
@@ -110,6 +112,7 @@ def ran(airflow: AirflowCluster, sandbox_session: Any, tmp_path_factory: pytest.
         "firecrawl_cancel_job": {"job_id": cancel["firecrawl"]},
         "datafiniti_download_to_folder": {"output_folder": str(folder / "datafiniti"), "num_records": 12},
         "datafiniti_download_return_value": {},
+        "datafiniti_fetch_results": {"output_folder": str(folder / "fetched_files"), "num_records": 7},
         "datafiniti_hand_over": {},
         "datafiniti_cancel_download": {"download_id": cancel["datafiniti"]},
         "remote_jobs_cleanup": {},
@@ -329,6 +332,20 @@ def test_fetch_results(ran: Ran) -> None:
     assert {document["metadata"]["sourceURL"] for document in documents} == {
         f"{ran.site}/articles/{number}.html" for number in range(7, 12)
     }
+    assert ran.was_deferred(dag_id, "wait")
+    assert ran.job(dag_id, "start")["deletes"] == 0
+
+
+def test_fetch_download(ran: Ran) -> None:
+    dag_id = "datafiniti_fetch_results"
+    handed, fetched = ran.xcom(dag_id, "start"), ran.xcom(dag_id, "fetch")
+    assert (handed["state"], handed["records"]) == ("running", 0)
+    assert (fetched["job_id"], fetched["state"], fetched["records"]) == (handed["job_id"], "succeeded", 7)
+    (name,) = fetched["output"]
+    text = (ran.folder / "fetched_files" / ran.run_ids[dag_id] / Path(name).name).read_text()
+    records = list(csv.DictReader(text.splitlines()))
+    assert len({record["id"] for record in records}) == 7
+    assert set(records[0]) == {"id", "name", "prices"}, "the columns of the view"
     assert ran.was_deferred(dag_id, "wait")
     assert ran.job(dag_id, "start")["deletes"] == 0
 

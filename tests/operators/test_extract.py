@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import warnings
 from pathlib import Path
@@ -218,6 +219,22 @@ def test_the_trigger_leaves_it(sandbox: Any, task: Instance, held: Any, extract:
     assert task.closed == ["left"]
 
 
+def test_a_kill_in_the_triggerer_leaves_it(sandbox: Any, task: Instance, held: Any) -> None:
+    trigger: Any = held().trigger
+
+    async def killed() -> None:
+        waiting = asyncio.create_task(anext(trigger.run()))
+        await asyncio.to_thread(sandbox.control.wait_for, lambda: len(sent(sandbox, "GET")) > 1)
+        await trigger.on_kill()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(killed())
+    assert sandbox.control.jobs()[0]["state"] == "processing"
+    assert sent(sandbox, "DELETE") == []
+
+
 def test_a_wait_that_airflow_cut_off_leaves_it(sandbox: Any, task: Instance, held: Any, extract: Any) -> None:
     held()
     operator = extract()
@@ -333,28 +350,27 @@ def test_completed_without_a_value(sandbox: Any, task: Instance, held: Any, extr
 
 
 @VERSIONS
+def test_a_server_of_2025_makes_a_job(sandbox: Any, task: Instance, extract: Any, version: str) -> None:
+    """Self-hosted ones do the work inside the start, unless its origin names an SDK."""
+    sandbox.control.settings(firecrawl={"server": "2025", "hold": True})
+    deferral = task.deferred(extract(deferrable=True, api_version=version))
+    sandbox.control.act(task.pushed["job_id"], "finish")
+    assert task.resume(extract(api_version=version), deferral, task.fire(deferral))["records"] == 1
+
+
+@VERSIONS
 def test_a_server_that_does_the_work_inside_the_start(
     sandbox: Any, task: Instance, extract: Any, version: str, firecrawl_default: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Self-hosted servers of 2025, for an origin of the user's own: the answer takes long, and holds no job."""
+    """With an origin of the user's own: it may take longer than other answers, and then holds no job to go on with."""
     firecrawl_default(timeout=0.3)
     monkeypatch.setattr("airflow_provider_jobs.operators.recovery.PAUSES", (0.01,))
     sandbox.control.settings(firecrawl={"server": "2025", "page_seconds": 1.0})
     with pytest.raises(AirflowFailException) as caught:
-        task.execute(extract(api_version=version, options={"origin": "me"}))
+        task.execute(extract(api_version=version, options={"origin": "mine"}))
     assert isinstance(caught.value.__cause__, StartUncertainError)
     assert "without an id" in str(caught.value)
-
-
-@VERSIONS
-def test_such_a_server_makes_a_job_for_an_sdk(sandbox: Any, task: Instance, extract: Any, version: str) -> None:
-    """It goes by the origin that the request names."""
-    sandbox.control.settings(firecrawl={"server": "2025", "hold": True})
-    arguments = {"api_version": version}
-    deferral = task.deferred(extract(deferrable=True, **arguments))
-    sandbox.control.act(task.pushed["job_id"], "finish")
-    assert task.resume(extract(**arguments), deferral, task.fire(deferral))["records"] == 1
 
 
 # -- what the service says to a start --------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_jobs.exceptions import (
     CallUncertainError,
+    InvalidInputError,
     JobFailedError,
     RemoteJobsError,
     RequestRejectedError,
@@ -161,6 +162,18 @@ def test_a_scrape_sets_no_age_of_its_own(scrape_one: Any, sent: Any) -> None:
     scrape_one(api_version="v2").run()
     scrape_one(api_version="v2", options={"maxAge": 0}).run()
     assert [body(post).get("maxAge") for post in sent("POST")] == [None, 0]
+
+
+@pytest.mark.pitfall("F27")
+@VERSIONS
+def test_an_unknown_key_of_a_call_is_named_before_anything_is_sent(
+    sandbox: Sandbox, scrape_one: Any, agent: Any, version: str
+) -> None:
+    with pytest.raises(InvalidInputError, match="did you mean 'onlyMainContent'"):
+        scrape_one(api_version=version, options={"onlyMainContents": True})
+    with pytest.raises(InvalidInputError, match="did you mean 'strictConstrainToURLs'"):
+        agent(options={"strictConstrainToUrls": True})
+    assert sandbox.control.requests() == []
 
 
 @pytest.mark.pitfall("F27", "F39")

@@ -152,6 +152,34 @@ def test_csv(sandbox: Sandbox, done: Any) -> None:
     assert requests.get(job["results"][0], timeout=30).text.startswith("id,city\nSANDBOXB00001,")
 
 
+def test_csv_files_of_a_careless_writer(sandbox: Sandbox, done: Any) -> None:
+    sandbox.control.settings(datafiniti={"file_records": 2, "fields_csv": ["id", "size"]})
+    job = done("products", num_records=3, format="csv")
+
+    def texts() -> list[str]:
+        return [requests.get(link, timeout=30).text for link in job["results"]]
+
+    usual = ['id,size\nSANDBOXP00001,"2"" wide"\nSANDBOXP00002,"3"" wide"\n', 'id,size\nSANDBOXP00003,"4"" wide"\n']
+    assert texts() == usual
+    sandbox.control.settings(datafiniti={"csv_header": "first"})
+    assert texts() == [usual[0], usual[1].removeprefix("id,size\n")]
+    sandbox.control.settings(datafiniti={"csv_quotes": "bare"})
+    assert texts() == ['id,size\nSANDBOXP00001,2" wide\nSANDBOXP00002,3" wide\n', 'SANDBOXP00003,4" wide\n']
+
+
+def test_views(sandbox: Sandbox, datafiniti: Any, done: Any) -> None:
+    def columns(view: Any) -> list[str]:
+        return list(lines(done("products", num_records=1, view=view)["results"][0])[0])
+
+    assert columns("product_flat_prices") == ["id", "name", "prices"]
+    assert columns(["name", {"name": "upc", "flatten": True}]) == ["name", "upc"]
+    assert columns("default") == columns(None)
+    sandbox.control.settings(datafiniti={"views": {"mine": ["id"]}})
+    assert columns("mine") == ["id"]
+    reply = datafiniti("POST", "/v4/products/search", {**ALL, "view": "product_flat_prices"})
+    assert (reply.status_code, reply.json()) == (404, {"errors": ["View not found."]})
+
+
 def test_compressed_files(sandbox: Sandbox, done: Any) -> None:
     sandbox.control.settings(datafiniti={"gzip_files": True})
     link = done(num_records=5)["results"][0]
@@ -355,6 +383,11 @@ def test_account_health_and_list(sandbox: Sandbox, datafiniti: Any, done: Any) -
     account = datafiniti("GET", "/v4/account").json()
     assert account["num_credits_used"] == 7
     assert (account["business_credits_used"], account["product_credits_used"]) == (3, 4)
+    for wire, keys in (("w1", {"active", "first_name"}), ("w3", {"product_credits_allotted", "product_credits_used"})):
+        sandbox.control.settings(datafiniti={"wire": wire})
+        shown = datafiniti("GET", "/v4/account").json()
+        assert (shown["num_credits_used"], keys - set(shown)) == (7, set())
+    sandbox.control.settings(datafiniti={"wire": "w2"})
     listed = datafiniti("GET", "/v4/downloads").json()
     assert listed == {"num_found": 2, "records": [second, first]}
     assert datafiniti("GET", "/v4/nope").status_code == 404

@@ -187,6 +187,8 @@ def test_details_of_an_answer(sandbox: Sandbox, datafiniti: Any) -> None:
     sandbox.control.fault("datafiniti", "broken_link", index=1)
     links = datafiniti("GET", path).json()["results"]
     assert [requests.get(link, timeout=30).status_code for link in links] == [200, 404]
+    sandbox.control.fault("datafiniti", "lost_link", index=1)
+    assert datafiniti("GET", path).json()["results"] == links[:1]
 
 
 def test_which_requests_a_fault_hits(sandbox: Sandbox, firecrawl: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_jobs.exceptions import RemoteJobsError
+from airflow_provider_jobs.exceptions import PageTimeoutError, RemoteJobsError, ServiceUnavailableError
 from airflow_provider_jobs.jobs.model import JobSpec, JobStatus
 from airflow_provider_jobs.services.base import Purpose, Reply, Request
 from airflow_provider_jobs.services.datafiniti import DatafinitiService
@@ -184,3 +184,19 @@ def test_faults_of_the_moment_carry_the_wait(status: int) -> None:
     error = error_for("Firecrawl", GET, answer(status, None, headers={"retry-after": "9"}))
     assert getattr(error, "retry_after", None) == 9.0
     assert not error.permanent
+
+
+@pytest.mark.parametrize(
+    ("body", "is_definite"),
+    [
+        (b'{"success":false,"code":"SCRAPE_TIMEOUT","error":"Scrape timed out"}', True),
+        (b"<html>408</html>", False),
+        (b"", False),
+    ],
+)
+def test_a_timeout_of_a_page_is_told_from_that_of_a_proxy(body: bytes, is_definite: bool) -> None:
+    """The service's own is an answer; a proxy may have passed the call on."""
+    request = Request("POST", "/v1/scrape", Purpose.START)
+    with pytest.raises(ServiceUnavailableError) as caught:
+        FirecrawlService().check_error(request, Reply(408, {}, body))
+    assert isinstance(caught.value, PageTimeoutError) is is_definite

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, TypedDict
 
-from airflow_provider_jobs.services.options import Rules
+from airflow_provider_jobs.services.options import Body
+from airflow_provider_jobs.services.schema import Rules
 
 
 def _true_or_false(value: Any) -> str | None:
@@ -27,4 +27,4 @@ class Download(TypedDict, total=False):
     sort: bool | str
 
 
-OPTIONS: Mapping[str, Any] = {"v4": Download}
+DOWNLOAD = Body("Datafiniti's download", {"v4": Download})

@@ -26,7 +26,7 @@ from airflow_provider_jobs.services.datafiniti.checks import (
     check_query,
     check_view,
 )
-from airflow_provider_jobs.services.datafiniti.schema import OPTIONS
+from airflow_provider_jobs.services.datafiniti.schema import DOWNLOAD
 from airflow_provider_jobs.services.errors import as_text, error_for, explain, is_page
 from airflow_provider_jobs.services.options import check_options
 
@@ -98,10 +98,7 @@ class DatafinitiService:
     @staticmethod
     def check_download_options(options: Any, *, check_names: bool = True) -> dict[str, Any]:
         """Return the options of a download after checking them; see :func:`check_options`."""
-        return check_options(
-            options, where="Datafiniti's download", schemas=OPTIONS, version="v4",
-            by_argument=_BY_ARGUMENT, check=check_names,
-        )  # fmt: skip
+        return check_options(options, DOWNLOAD, version="v4", by_argument=_BY_ARGUMENT, check=check_names)
 
     # --- start ------------------------------------------------------------------------------------------------
 

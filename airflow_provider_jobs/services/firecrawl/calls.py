@@ -186,7 +186,8 @@ def call_error(request: Request, reply: Reply) -> ServiceError | None:
         return None  # a proxy's word, which does not say what has become of the call
     fields: Mapping[str, Any] = body
     told = f"Firecrawl answered HTTP {reply.status} to {request}: {explain(reply)}"
-    if reply.status == 408:
+    if reply.status == 408 and fields:
+        # Not a proxy's word, which may have passed the request on.
         details = fields.get("details")
         details = details if isinstance(details, Mapping) else {}
         wait = number(details.get("retryAfterSeconds"))

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from airflow_provider_jobs.services.firecrawl.schema_jobs import BODIES
-from airflow_provider_jobs.services.options import check_options
+from airflow_provider_jobs.services.options import Body, check_options
 
-_HINTS: Mapping[str, Mapping[str, str]] = {
+_RENAMED: Mapping[str, Mapping[str, str]] = {
     "v1": {
         "parsers": "did you mean 'parsePDF'? True stands for ['pdf'], False for []",
         "sitemap": "did you mean 'ignoreSitemap'? True stands for 'skip', False for 'include'",
@@ -26,6 +26,16 @@ _HINTS: Mapping[str, Mapping[str, str]] = {
     },
 }
 
+_FLAT = {"scrapeOptions": "page options stand beside the others here, as in {'formats': ['markdown']}"}
+
+_BODIES: Mapping[str, Body] = {
+    operation: Body(
+        f"Firecrawl's {operation.replace('_', ' ')}", schemas, _RENAMED,
+        _FLAT if operation in ("batch_scrape", "scrape") else {},
+    )
+    for operation, schemas in BODIES.items()
+}  # fmt: skip
+
 
 def check_body_options(
     options: Any, *, operation: str, version: str | None, by_argument: Collection[str], check: bool = True
@@ -38,7 +48,4 @@ def check_body_options(
     :param check: False sends everything as it is, except for what an argument sets.
     :raises InvalidInputError: the service would refuse this; the message says what to write instead.
     """
-    return check_options(
-        options, where=f"Firecrawl's {operation.replace('_', ' ')}", schemas=BODIES[operation], version=version,
-        by_argument=by_argument, hints=_HINTS, check=check,
-    )  # fmt: skip
+    return check_options(options, _BODIES[operation], version=version, by_argument=by_argument, check=check)

@@ -13,11 +13,12 @@ from typing import Annotated, Any, Required, TypedDict
 
 from msgspec import Meta
 
-from airflow_provider_jobs.services.options import LOOSE, ByType, Rules
+from airflow_provider_jobs.services.schema import LOOSE, ByType, Rules
 
 Positive = Annotated[int, Meta(gt=0)]
 NotNegative = Annotated[int, Meta(ge=0)]
-JsonSchema = dict[str, Any]
+# True is a schema, too, and None is as good as none.
+JsonSchema = dict[str, Any] | bool | None
 LONGEST_WAIT = 60_000
 """Milliseconds of ``waitFor``."""
 MOST_ACTIONS = 50

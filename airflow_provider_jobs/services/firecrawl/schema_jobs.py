@@ -19,12 +19,14 @@ from airflow_provider_jobs.services.firecrawl.schema import (
     Positive,
     Prompt,
 )
-from airflow_provider_jobs.services.options import LOOSE, ByType, Rule, Rules
+from airflow_provider_jobs.services.schema import LOOSE, ByType, Rule, Rules
 
 NestedV1 = Annotated[PageV1, PAGE_V1]
 NestedV2 = Annotated[PageV2, PAGE_V2]
 
 LARGEST_MAP = 100_000
+LONGEST_DELAY = 60
+"""Seconds between two pages of a crawl in v2."""
 MOST_URLS_OF_EXTRACT = 10
 
 
@@ -115,16 +117,17 @@ class _Walk(TypedDict, total=False):
     deduplicateSimilarURLs: bool
     ignoreQueryParameters: bool
     regexOnFullURL: bool
-    delay: Annotated[float, Meta(gt=0)]
 
 
 class _WalkV1(_Walk, total=False):
+    delay: Annotated[float, Meta(gt=0)]
     maxDepth: float
     allowBackwardLinks: bool
     ignoreSitemap: bool
 
 
 class _WalkV2(_Walk, total=False):
+    delay: Annotated[float, Meta(gt=0, le=LONGEST_DELAY)]
     sitemap: str
 
 

@@ -54,6 +54,8 @@ _LIGHT_LOOK: Mapping[str, str] = {"skip": "99999999", "limit": "1"}
 
 
 _NOTHING = frozenset({b"", b"null", b"[]", b"{}"})
+LONGEST_NOTHING = 100
+"""Bytes of JSON above which a value is something, however much space is in it."""
 
 
 class _Value(msgspec.Struct):
@@ -197,7 +199,7 @@ class FirecrawlService(FirecrawlInputs):
             raise UnexpectedReplyError(f"{request} was answered without a result: {snippet(reply.text)!r}") from None
         for raw in (found.data, found.partial):
             content = bytes(raw).strip()
-            if content not in _NOTHING:
+            if len(content) > LONGEST_NOTHING or b"".join(content.split()) not in _NOTHING:
                 return content
         return None
 
