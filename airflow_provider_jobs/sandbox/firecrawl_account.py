@@ -9,8 +9,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from airflow_provider_jobs.sandbox.firecrawl_checks import Refused
 from airflow_provider_jobs.sandbox.firecrawl_guard import MANY, Guard, failure
+from airflow_provider_jobs.sandbox.firecrawl_issues import Refused
 from airflow_provider_jobs.sandbox.firecrawl_jobs import DAY
 from airflow_provider_jobs.sandbox.replies import express, iso, unknown_error
 from airflow_provider_jobs.sandbox.world import World

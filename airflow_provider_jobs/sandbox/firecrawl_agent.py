@@ -9,18 +9,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from airflow_provider_jobs.sandbox.firecrawl_checks import (
-    Issue,
-    bad_request,
     check_zdr,
     common_issues,
     normal_url,
-    too_big,
-    type_name,
-    unknown_keys,
+    prompt_issues,
     url_issues,
-    wrong_type,
 )
 from airflow_provider_jobs.sandbox.firecrawl_guard import Guard, failure
+from airflow_provider_jobs.sandbox.firecrawl_issues import (
+    Issue,
+    bad_request,
+    type_name,
+    typed,
+    unknown_keys,
+    wrong_type,
+)
 from airflow_provider_jobs.sandbox.firecrawl_jobs import DAY
 from airflow_provider_jobs.sandbox.firecrawl_runs import Run
 from airflow_provider_jobs.sandbox.pages import Fetcher
@@ -31,9 +34,9 @@ from airflow_provider_jobs.sandbox.world import World
 KNOWN = {
     "prompt", "urls", "schema", "strictConstrainToURLs", "maxCredits", "model", "webhook", "integration", "origin",
 }  # fmt: skip
-NEWER = {"effort", "threadId", "mode", "location", "zeroDataRetention"}
+NEWER = {"effort", "threadId", "mode", "location", "zeroDataRetention", "threatProtection", "auditMetadata"}
+TYPES = {"strictConstrainToURLs": "boolean", "model": "string", "effort": "string", "threadId": "string"}
 EVENTS = ["started", "action", "completed", "failed", "cancelled"]
-LONGEST_PROMPT = 10_000
 NEEDED_CREDITS = 20
 STEP_CREDITS = 5
 MODEL = "spark-1-pro"
@@ -44,12 +47,10 @@ CANCELLED_TEXT = "The agent run was cancelled"
 def check_agent(body: dict[str, Any], settings: FirecrawlSettings) -> list[str]:
     """The urls of a start; the body is refused as a whole for one field that is not known."""
     issues: list[Issue] = unknown_keys(body, KNOWN | (NEWER if settings.agent_newer else set()), "v2", [])
-    prompt, urls, most = body.get("prompt"), body.get("urls", []), body.get("maxCredits")
-    if not isinstance(prompt, str):
-        issues.append(wrong_type(["prompt"], "string", type_name(prompt) if "prompt" in body else "undefined"))
-    elif len(prompt) > LONGEST_PROMPT:
-        message = f"String must contain at most {LONGEST_PROMPT} character(s)"
-        issues.append(too_big(["prompt"], "string", LONGEST_PROMPT, message))
+    urls, most = body.get("urls", []), body.get("maxCredits")
+    if "prompt" not in body:
+        issues.append(wrong_type(["prompt"], "string", "undefined"))
+    issues += prompt_issues(body)
     if not isinstance(urls, list):
         issues.append(wrong_type(["urls"], "array", type_name(urls)))
         urls = []
@@ -57,10 +58,8 @@ def check_agent(body: dict[str, Any], settings: FirecrawlSettings) -> list[str]:
         issues += url_issues(given, ["urls", place])
     if most is not None and (isinstance(most, bool) or not isinstance(most, int | float)):
         issues.append(wrong_type(["maxCredits"], "number", type_name(most)))
-    strict = body.get("strictConstrainToURLs", False)
-    if not isinstance(strict, bool):
-        issues.append(wrong_type(["strictConstrainToURLs"], "boolean", type_name(strict)))
-    issues += common_issues(body, settings, EVENTS)
+    issues += typed(body, TYPES, [])
+    issues += common_issues(body, "v2", settings, EVENTS)
     if issues:
         raise bad_request(issues, settings)
     check_zdr(body, settings)

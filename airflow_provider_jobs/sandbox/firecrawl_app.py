@@ -13,10 +13,11 @@ from starlette.routing import Route
 from airflow_provider_jobs.sandbox.firecrawl_account import AccountRoutes
 from airflow_provider_jobs.sandbox.firecrawl_agent import AgentRoutes
 from airflow_provider_jobs.sandbox.firecrawl_calls import CallRoutes
-from airflow_provider_jobs.sandbox.firecrawl_checks import Refused, Start, check_batch, check_crawl
+from airflow_provider_jobs.sandbox.firecrawl_checks import Start, check_batch, check_crawl
 from airflow_provider_jobs.sandbox.firecrawl_crawl import Frontier, robots_of
 from airflow_provider_jobs.sandbox.firecrawl_extract import ExtractRoutes
 from airflow_provider_jobs.sandbox.firecrawl_guard import Guard, failure
+from airflow_provider_jobs.sandbox.firecrawl_issues import Refused
 from airflow_provider_jobs.sandbox.firecrawl_jobs import END_STATES, FirecrawlJob, page_credits
 from airflow_provider_jobs.sandbox.firecrawl_paging import page_of
 from airflow_provider_jobs.sandbox.pages import Fetcher

@@ -8,9 +8,10 @@ from bs4 import BeautifulSoup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from airflow_provider_jobs.sandbox.firecrawl_checks import Refused, check_scrape
+from airflow_provider_jobs.sandbox.firecrawl_checks import check_scrape
 from airflow_provider_jobs.sandbox.firecrawl_find import addresses_of, check_map, check_search, found_by
 from airflow_provider_jobs.sandbox.firecrawl_guard import Guard, failure
+from airflow_provider_jobs.sandbox.firecrawl_issues import Refused
 from airflow_provider_jobs.sandbox.firecrawl_jobs import DAY, page_credits
 from airflow_provider_jobs.sandbox.firecrawl_runs import Call, Run
 from airflow_provider_jobs.sandbox.pages import ALL_FAILED, Document, Fetcher, PageFailed

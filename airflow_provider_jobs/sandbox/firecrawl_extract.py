@@ -11,20 +11,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from airflow_provider_jobs.sandbox.faults import FIRECRAWL_TEXTS
-from airflow_provider_jobs.sandbox.firecrawl_checks import (
+from airflow_provider_jobs.sandbox.firecrawl_checks import common_issues, normal_url, url_issues
+from airflow_provider_jobs.sandbox.firecrawl_guard import Guard, failure
+from airflow_provider_jobs.sandbox.firecrawl_issues import (
     Issue,
     Refused,
     bad_request,
-    common_issues,
-    normal_url,
-    page_part,
     too_big,
     type_name,
+    typed,
     unknown_keys,
-    url_issues,
     wrong_type,
 )
-from airflow_provider_jobs.sandbox.firecrawl_guard import Guard, failure
+from airflow_provider_jobs.sandbox.firecrawl_page import page_part
 from airflow_provider_jobs.sandbox.firecrawl_runs import Run
 from airflow_provider_jobs.sandbox.pages import Fetcher
 from airflow_provider_jobs.sandbox.replies import express, iso
@@ -32,9 +31,11 @@ from airflow_provider_jobs.sandbox.settings import FirecrawlSettings
 from airflow_provider_jobs.sandbox.world import World
 
 KNOWN = {
-    "urls", "prompt", "systemPrompt", "schema", "limit", "ignoreSitemap", "includeSubdomains", "allowExternalLinks",
-    "enableWebSearch", "scrapeOptions", "origin", "integration", "urlTrace", "timeout", "agent", "showSources",
-    "ignoreInvalidURLs",
+    "urls": "any", "prompt": "any", "systemPrompt": "string", "schema": "any", "limit": "integer",
+    "ignoreSitemap": "boolean", "includeSubdomains": "boolean", "allowExternalLinks": "boolean",
+    "enableWebSearch": "boolean", "scrapeOptions": "any", "origin": "string", "integration": "string",
+    "urlTrace": "boolean", "timeout": "integer", "agent": "object", "showSources": "boolean",
+    "ignoreInvalidURLs": "boolean",
 }  # fmt: skip
 MOST_URLS = 10
 LIFE = 6 * 3600
@@ -45,8 +46,8 @@ REPLACEMENT = "/v2/scrape"
 
 def check_extract(body: dict[str, Any], version: str, settings: FirecrawlSettings) -> tuple[list[str], list[str]]:
     """The urls to read, and those that were left out because they are none."""
-    known = KNOWN | ({"webhook"} if version == "v2" and not settings.old else set())
-    issues: list[Issue] = unknown_keys(body, known, version, [])
+    known = KNOWN if settings.old else {**KNOWN, "webhook": "any", "threatProtection": "object"}
+    issues: list[Issue] = unknown_keys(body, known, version, []) + typed(body, known, [])
     urls, prompt, schema = body.get("urls"), body.get("prompt"), body.get("schema")
     ignore = body.get("ignoreInvalidURLs", version == "v2") is True
     good: list[str] = []
@@ -70,7 +71,7 @@ def check_extract(body: dict[str, Any], version: str, settings: FirecrawlSetting
         issues.append(wrong_type(["prompt"], "string", type_name(prompt)))
     if schema is not None and not isinstance(schema, dict):
         issues.append({"code": "custom", "message": "Invalid JSON schema.", "path": ["schema"]})
-    issues += page_part(body, version, settings)[1] + common_issues(body, settings)
+    issues += page_part(body, version, settings)[1] + common_issues(body, version, settings)
     if urls is None and not prompt and not issues:
         message = "Either 'urls' or 'prompt' must be provided."
         issues.append({"code": "custom", "message": message, "path": []})

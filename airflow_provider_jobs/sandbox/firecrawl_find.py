@@ -9,30 +9,37 @@ from typing import Any
 
 from bs4 import BeautifulSoup
 
-from airflow_provider_jobs.sandbox.firecrawl_checks import (
-    Issue,
+from airflow_provider_jobs.sandbox.firecrawl_checks import WALK_OF, common_issues, normal_url, url_issues, walk_issues
+from airflow_provider_jobs.sandbox.firecrawl_issues import (
     bad_request,
-    common_issues,
-    normal_url,
-    page_part,
-    too_big,
-    type_name,
+    custom,
+    number_issues,
+    typed,
     unknown_keys,
-    url_issues,
     wrong_type,
 )
+from airflow_provider_jobs.sandbox.firecrawl_page import page_part
 from airflow_provider_jobs.sandbox.pages import Fetched, page_links
 from airflow_provider_jobs.sandbox.settings import FirecrawlSettings
 from airflow_provider_jobs.sandbox.site import TOPICS
 
-MAP = {"url", "search", "includeSubdomains", "limit", "timeout", "origin", "integration", "location"}
-MAP_OF = {"v1": {"ignoreSitemap", "sitemapOnly"}, "v2": {"sitemap", "ignoreQueryParameters"}}
+MAP = {
+    "search": "string", "includeSubdomains": "boolean", "limit": "number", "timeout": "number", "origin": "string",
+    "integration": "string", "location": "object", "useMock": "string", "filterByPath": "boolean",
+    "useIndex": "boolean", "ignoreCache": "boolean", "headers": "texts",
+}  # fmt: skip
+MAP_OF = {"v1": {**MAP, "sitemapOnly": "boolean"}, "v2": MAP}
 MAP_LIMITS = {"v1": (5000, 30_000), "v2": (5000, 100_000)}
 SEARCH = {
-    "query", "limit", "tbs", "lang", "country", "location", "origin", "integration", "timeout", "ignoreInvalidURLs",
-    "scrapeOptions",
+    "query": "string", "limit": "integer", "tbs": "string", "filter": "string", "lang": "string", "country": "string",
+    "location": "string", "origin": "string", "integration": "string", "timeout": "integer",
+    "ignoreInvalidURLs": "boolean", "scrapeOptions": "any",
 }  # fmt: skip
-SEARCH_OF = {"v1": {"filter"}, "v2": {"sources", "categories"}}
+SEARCH_V2_2026 = {
+    "includeDomains": "strings", "excludeDomains": "strings", "safe": "boolean", "enterprise": "strings",
+    "asyncScraping": "boolean", "highlights": "boolean", "threatProtection": "object",
+}  # fmt: skip
+SEARCH_OF = {"v1": SEARCH, "v2": {**SEARCH, "sources": "array", "categories": "array"}}
 SEARCH_LIMITS = {"v1": (5, 100), "v2": (10, 100)}
 SOURCES = {"web", "news", "images"}
 EVERYTHING = {"article", "articles", "sandbox"}
@@ -58,42 +65,21 @@ class SearchWanted:
     page_options: dict[str, Any]
 
 
-def _number_issues(body: dict[str, Any], name: str, least: int, most: int | None) -> list[Issue]:
-    value = body.get(name)
-    if value is None:
-        return []
-    if isinstance(value, bool) or not isinstance(value, int):
-        return [wrong_type([name], "integer", type_name(value))]
-    if value < least:
-        bounds = {"minimum": least, "type": "number", "inclusive": True, "exact": False}
-        message = f"Number must be greater than or equal to {least}"
-        return [{"code": "too_small", **bounds, "message": message, "path": [name]}]
-    if most is not None and value > most:
-        return [too_big([name], "number", most, f"Number must be less than or equal to {most}")]
-    return []
-
-
-def _text_issues(body: dict[str, Any], name: str) -> list[Issue]:
-    value = body.get(name)
-    return [] if value is None or isinstance(value, str) else [wrong_type([name], "string", type_name(value))]
-
-
 def check_map(body: dict[str, Any], version: str, settings: FirecrawlSettings) -> MapWanted:
     """The site to look at."""
     default, most = MAP_LIMITS[version]
-    issues = unknown_keys(body, MAP | MAP_OF[version], version, [])
+    issues = unknown_keys(body, {"url", *MAP_OF[version], *WALK_OF[version]}, version, [])
+    issues += typed(body, MAP_OF[version], []) + walk_issues(body, version, settings)
     if "url" not in body:
         issues.append(wrong_type(["url"], "string", "undefined"))
     else:
         issues += url_issues(body["url"], ["url"])
-    issues += _number_issues(body, "limit", 1, most) + _number_issues(body, "timeout", 1, None)
-    issues += _text_issues(body, "search") + common_issues(body, settings)
-    if body.get("sitemap", "include") not in ("include", "skip", "only"):
-        issues.append({"code": "custom", "message": "Invalid enum value", "path": ["sitemap"]})
+    issues += number_issues(body, "limit", [], 1, most) + number_issues(body, "timeout", [], 1)
+    issues += common_issues(body, version, settings)
     if issues:
         raise bad_request(issues, settings)
     subdomains = body.get("includeSubdomains", True) is True
-    return MapWanted(normal_url(body["url"]), body.get("limit") or default, body.get("search") or "", subdomains)
+    return MapWanted(normal_url(body["url"]), int(body.get("limit", default)), body.get("search") or "", subdomains)
 
 
 def addresses_of(soup: BeautifulSoup, page: Fetched, wanted: MapWanted) -> list[dict[str, Any]]:
@@ -115,11 +101,14 @@ def addresses_of(soup: BeautifulSoup, page: Fetched, wanted: MapWanted) -> list[
 def check_search(body: dict[str, Any], version: str, settings: FirecrawlSettings) -> SearchWanted:
     """What to search for."""
     default, most = SEARCH_LIMITS[version]
-    issues = unknown_keys(body, SEARCH | SEARCH_OF[version], version, [])
+    known = {**SEARCH_OF[version], **({} if settings.old or version == "v1" else SEARCH_V2_2026)}
+    issues = unknown_keys(body, known, version, []) + typed(body, known, [])
     if "query" not in body:
         issues.append(wrong_type(["query"], "string", "undefined"))
-    issues += _text_issues(body, "query") + _number_issues(body, "limit", 1, most)
-    issues += _number_issues(body, "timeout", 1, None) + common_issues(body, settings)
+    issues += number_issues(body, "limit", [], 1, most) + number_issues(body, "timeout", [], 1)
+    issues += common_issues(body, version, settings)
+    if body.get("includeDomains") and body.get("excludeDomains"):
+        issues.append(custom([], "includeDomains and excludeDomains cannot both be specified"))
     options, wrong = page_part(body, version, settings)
     issues += wrong
     given = body.get("sources", ["web"])
@@ -132,7 +121,7 @@ def check_search(body: dict[str, Any], version: str, settings: FirecrawlSettings
         raise bad_request(issues, settings)
     # Without formats the results are not read.
     pages = options if options.get("formats") else {}
-    return SearchWanted(str(body["query"]), body.get("limit") or default, [str(name) for name in sources], pages)
+    return SearchWanted(str(body["query"]), int(body.get("limit", default)), [str(name) for name in sources], pages)
 
 
 def found_by(wanted: SearchWanted, site: str) -> list[dict[str, Any]]:

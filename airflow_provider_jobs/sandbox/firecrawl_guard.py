@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 
 from airflow_provider_jobs.sandbox.faults import FIRECRAWL_TEXTS
-from airflow_provider_jobs.sandbox.firecrawl_checks import Refused
+from airflow_provider_jobs.sandbox.firecrawl_issues import Refused
 from airflow_provider_jobs.sandbox.replies import rate_text, unknown_error
 from airflow_provider_jobs.sandbox.world import World
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_jobs.sandbox.firecrawl_checks import Refused
+from airflow_provider_jobs.sandbox.firecrawl_issues import Refused
 from airflow_provider_jobs.sandbox.firecrawl_jobs import END_STATES, FirecrawlJob
 from airflow_provider_jobs.sandbox.pages import Document
 from airflow_provider_jobs.sandbox.replies import dumps, unknown_error

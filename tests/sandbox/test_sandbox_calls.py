@@ -252,7 +252,7 @@ def test_search_without_a_result(firecrawl: Any, version: str) -> None:
         ("v1", {"query": "x", "sources": ["web"]}, []),
         ("v2", {"query": "x", "sources": ["shops"]}, ["sources"]),
         ("v2", {"query": "x", "sources": 5}, ["sources"]),
-        ("v2", {"query": "x", "filter": "y"}, []),
+        ("v2", {"query": "x", "filters": "y"}, []),
         ("v1", {"query": "x", "scrapeOptions": {"parsers": []}}, ["scrapeOptions"]),
         ("v1", {"query": "x", "scrapeOptions": "markdown"}, ["scrapeOptions"]),
     ],
