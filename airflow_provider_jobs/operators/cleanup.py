@@ -69,13 +69,11 @@ class RemoteJobsCleanupOperator(BaseOperator):
         if report.refused:
             raise LedgerError(report.refused)
         done: dict[str, list[str]] = {}
-        for place in ("ended", "over", "spared", "unanswered", "failed"):
+        for place in ("ended", "over", "spared", "unanswered", "calls", "failed"):
             findings = getattr(report, place)
             done[place] = [str(finding) for finding in findings]
             for finding in findings:
                 self.log.info("%s: %s%s", place, finding, f": {finding.problem}" if finding.problem else "")
-        for finding in report.calls:
-            self.log.info("A call that was never answered is forgotten, nothing of it runs: %s", finding)
         if report.failed:
             raise JobNotCancelledError(
                 f"{len(report.failed)} jobs could not be ended and may still run: {'; '.join(done['failed'][:5])}"

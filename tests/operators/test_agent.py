@@ -314,7 +314,7 @@ def test_by_id_it_is_v2_as_well(
     assert FirecrawlCancelJobOperator(task_id="cancel", job_id=job_id, kind="agent").execute({})["job_id"] == job_id
     with pytest.raises(AirflowFailException, match="cancelled"):
         FirecrawlJobSensor(task_id="wait", job_id=job_id, kind="agent").execute(Instance().context)
-    with pytest.raises(JobFailedError):
+    with pytest.raises(AirflowFailException, match="ended as failed"):
         Instance().execute(FirecrawlFetchResultsOperator(task_id="fetch", job_id=job_id, kind="agent"))
     assert {seen["path"].split("/")[1] for seen in sent(sandbox)} == {"v2"}
 
