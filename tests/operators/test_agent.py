@@ -314,8 +314,9 @@ def test_by_id_it_is_v2_as_well(
     assert FirecrawlCancelJobOperator(task_id="cancel", job_id=job_id, kind="agent").execute({})["job_id"] == job_id
     with pytest.raises(AirflowFailException, match="cancelled"):
         FirecrawlJobSensor(task_id="wait", job_id=job_id, kind="agent").execute(Instance().context)
-    with pytest.raises(AirflowFailException, match="ended as failed"):
+    with pytest.raises(AirflowFailException) as caught:
         Instance().execute(FirecrawlFetchResultsOperator(task_id="fetch", job_id=job_id, kind="agent"))
+    assert isinstance(caught.value.__cause__, JobFailedError)
     assert {seen["path"].split("/")[1] for seen in sent(sandbox)} == {"v2"}
 
 
