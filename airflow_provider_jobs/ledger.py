@@ -105,7 +105,7 @@ def _known(entry: Mapping[str, Any]) -> int:
 
 
 def _of_others(folder: LedgerFolder, mine: Owner) -> Iterator[list[dict[str, Any]]]:
-    for owner, entries in folder.owners(dag_id=mine.dag_id):
+    for owner, entries in folder.owners():
         if owner != mine:
             yield entries
 
@@ -115,7 +115,7 @@ class Ledger:
 
     :param generation: of the current try.
     :param clears: of the run, so far; None where Airflow does not say.
-    :param others: reads the entries of other owners, as far as a task can.
+    :param others: reads the entries of other owners; None where a task cannot.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Ledger:
         *,
         generation: int,
         clears: int | None = None,
-        others: Callable[[], Iterable[list[dict[str, Any]]]] = list,
+        others: Callable[[], Iterable[list[dict[str, Any]]]] | None = None,
     ) -> None:
         self._store = store
         self._others = others
@@ -201,12 +201,17 @@ class Ledger:
         self._write(known)
         return known
 
+    @property
+    def knows_others(self) -> bool:
+        """Whether a task can read what others have started: that takes a ledger folder."""
+        return self._others is not None
+
     def of_others(self) -> Iterator[Entry]:
-        """Yield what is on record of other tasks, as far as a task can read it: this DAG's part of a ledger folder.
+        """Yield what is on record of other tasks: all that this deployment has written into the ledger folder.
 
         :raises LedgerError: it cannot be read.
         """
-        for entries in self._others():
+        for entries in self._others() if self._others is not None else ():
             try:
                 read = [Entry.from_dict(entry) for entry in entries]
             except (KeyError, TypeError, ValueError) as error:

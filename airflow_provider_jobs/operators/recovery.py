@@ -31,8 +31,7 @@ CLAIM = "found_job_id"
 class Others:
     """What other tasks have started, as far as a task can learn it.
 
-    That is what stands in its own record, in this DAG's part of a ledger folder, and, of a mapped task, in the XComs of
-    the same run. Of all other tasks it knows nothing.
+    That is what stands in its own record, in a ledger folder, and, of a mapped task, in the XComs of the same run.
 
     :param context: of the running task; None: only the record.
     :param check: raises when the task was killed.
@@ -61,6 +60,11 @@ class Others:
             if time.monotonic() > end:
                 raise LedgerError(f"what other tasks have started could not be read within {RECORD_TIME:g} s")
             yield entry
+
+    @property
+    def are_known(self) -> bool:
+        """Whether it can be told from what others have started."""
+        return self._ledger.knows_others
 
     @property
     def _is_mapped(self) -> bool:
@@ -160,7 +164,15 @@ def recover(ledger: Ledger, hook: RemoteJobsHook, spec: JobSpec, *, others: Othe
 
 def _seek(hook: RemoteJobsHook, lost: LostStart, entry: Entry, others: Others, log: Any) -> Found | NotFound:
     try:
-        return seek(hook, lost, record=others.record(entry), taken=others.taken(), time_limit=LOOK_TIME)
+        found = seek(hook, lost, record=others.record(entry), taken=others.taken(), time_limit=LOOK_TIME)
+        if isinstance(found, Found) and not others.are_known:
+            # A list shows little of a request: an equal start of another run, while ours never arrived, looks the same.
+            return NotFound(
+                f"only {found.ref.job_id} fits, but without a ledger folder ([airflow_provider_jobs] ledger_path) a "
+                "task cannot tell whether it is another one's; look at it",
+                is_final=True,
+            )
+        return found
     except JobKilledError:
         raise
     except Exception as error:

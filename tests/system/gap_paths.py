@@ -10,7 +10,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.airflow.stories import Run, Telling, Until
-from tests.system.moves import first_look, frozen_in_gap, gone, other_process, replaced, same_job_goes_on, send
+from tests.system.moves import (
+    a_folder,
+    first_look,
+    frozen_in_gap,
+    gone,
+    other_process,
+    replaced,
+    same_job_goes_on,
+    send,
+)
 from tests.system.paths import also, path
 from tests.system.stage import SystemStage
 
@@ -123,9 +132,9 @@ def killed(stage: SystemStage) -> Telling:
     "G6",
     **GAP,
     what="SIGKILL while the start is under way",
-    happens="The next try looks for the job in what the service lists, and goes on with it. Where it cannot be found, "
-    "nothing is started again: the task fails and names the request, `list` shows it; it has to be looked up at the "
-    "service. A clear then starts anew.",
+    happens="The next try looks for the job in what the service lists. With a ledger folder, it goes on with it; "
+    "else it fails, and `cleanup` ends the job. Where no list shows it, the task names the request, and `list` does: "
+    "it has to be looked up at the service. A clear then starts anew.",
     by_hand=True,
     state="failed",
     each=[{"way": "sync_retry"}, {"way": "deferred_retry"}],
@@ -149,7 +158,7 @@ def killed_during_the_start(stage: SystemStage, way: str) -> Telling:
 def killed_during_the_start_and_found(stage: SystemStage, way: str) -> Telling:
     stage.hold()
     stage.control.fault("firecrawl", "slow", method="POST", seconds=30)
-    run = stage.start("firecrawl", way=way)
+    run = stage.start("firecrawl", way=f"recorded_{way}", ledger=a_folder(stage))
     (job,) = yield stage.jobs_started(1)
     send(run, signal.SIGKILL)
     yield run.try_begins(2, "running" if way == "sync_retry" else "deferred")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +124,8 @@ def frozen_in_gap(stage: SystemStage, run: Run) -> Telling:
     pid = send(run, signal.SIGSTOP)
     yield a_heartbeat(run)
     return job, pid
+
+
+def a_folder(stage: SystemStage) -> str:
+    """Name a new ledger folder: only with one, a task takes a job that it has found for its own."""
+    return f"file://{stage.airflow.home}/ledger-{uuid.uuid4()}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.airflow.stories import FIRECRAWL_KEY, Run, Telling, Until, alive
-from tests.system.moves import named, replaced, same_job_goes_on, send
+from tests.system.moves import a_folder, named, replaced, same_job_goes_on, send
 from tests.system.paths import also, path, shared
 from tests.system.stage import BOTH, SystemStage
 
@@ -86,9 +86,9 @@ def not_durable(stage: SystemStage) -> Telling:
     "R4",
     **START,
     what="the answer to the start is lost: broken connection, timeout, 5xx",
-    happens="It is never simply sent again. The job is looked for in what the service lists, and the task goes on with "
-    "it. Where it cannot be found, the task fails and names the request, `list` shows it; it has to be looked up at "
-    "the service. A clear then starts anew.",
+    happens="It is never simply sent again. The job is looked for in what the service lists. With a ledger folder, "
+    "the task goes on with it; else it fails, and `cleanup` ends the job. Where no list shows it, the task names the "
+    "request, and `list` does: it has to be looked up at the service. A clear then starts anew.",
     by_hand=True,
     state="failed",
     each=[{"fault": "lost_reply"}, {"fault": "server_error_after_start"}, {"fault": "truncated_json"}],
@@ -112,12 +112,24 @@ def lost_answer(stage: SystemStage, fault: str) -> Telling:
 def lost_answer_found(stage: SystemStage, service: str, way: str) -> Telling:
     stage.hold()
     stage.control.fault(service, "lost_reply", method="POST")
-    run = stage.start(service, way=way)
+    run = stage.start(service, way=f"recorded_{way}", ledger=a_folder(stage))
     job = yield from stage.begun(run, "running" if way == "sync" else way)
     stage.finish(job["id"])
     yield run.becomes("success")
     assert run.xcom()["job_id"] == job["id"]
     assert len(stage.posts()) == 1
+
+
+@also("R4", state="failed")
+def lost_answer_without_a_folder(stage: SystemStage) -> Telling:
+    """The log names the one job that fits; the clean-up, which knows all tasks, ends it."""
+    stage.hold()
+    stage.control.fault("firecrawl", "lost_reply", method="POST")
+    run = stage.start("firecrawl", way="sync_retry")
+    (job,) = yield stage.jobs_started(1)
+    stage.leaves(job)
+    yield run.ends("failed")
+    assert f"only {job['id']} fits" in run.log()
 
 
 @also("R4", state="failed")
