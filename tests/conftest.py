@@ -93,3 +93,10 @@ def airflow(cluster: Callable[..., AirflowCluster], sandbox_session: Any) -> Air
             "AIRFLOW_CONN_DATAFINITI_DEFAULT": connection("datafiniti", urls["datafiniti"], DATAFINITI_TOKEN),
         },
     )
+
+
+@pytest.fixture
+def ledger_folder(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A folder for the record of starts: only with one, a task takes a job that it has found for its own."""
+    monkeypatch.setenv("AIRFLOW__AIRFLOW_PROVIDER_JOBS__LEDGER_PATH", f"file://{tmp_path_factory.mktemp('ledger')}")
+    monkeypatch.setenv("AIRFLOW__AIRFLOW_PROVIDER_JOBS__DEPLOYMENT", "here")

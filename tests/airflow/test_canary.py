@@ -163,11 +163,11 @@ def login_is_refused(stage: "CanaryStage", service: str, way: str) -> Telling:
 
 
 def answer_to_the_start_is_lost(stage: Stage, service: str, way: str) -> Telling:
-    """Found in a list, and not: then the request and the search are told."""
+    """Seen in a list, and not: the request and the search are told."""
     stage.control.fault(service, "lost_reply", method="POST", path_contains=START[service])
     run = stage.start(service, way=f"{way}_retry")
-    yield run.becomes("success")
-    assert "lists the job" in run.log()
+    yield run.becomes("failed")
+    assert "fits, but without a ledger folder" in run.log()
     stage.list_nothing()
     for fault in ("lost_reply", "server_error_after_start"):
         stage.control.fault(service, fault, method="POST", path_contains=START[service])

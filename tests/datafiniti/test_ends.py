@@ -239,13 +239,11 @@ def test_a_changed_password_ends_a_login(sandbox: Sandbox, settings: Any, downlo
 @pytest.mark.pitfall("DF2")
 @WIRES
 @pytest.mark.parametrize("fault", ["lost_reply", "server_error_after_start", "truncated_json", "reset", "502_html"])
+@pytest.mark.usefixtures("ledger_folder")
 def test_a_start_whose_answer_is_lost_is_not_sent_again(
-    sandbox: Sandbox, settings: Any, download: Any, posts: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
-    wire: str, fault: str,
-) -> None:  # fmt: skip
+    sandbox: Sandbox, settings: Any, download: Any, posts: Any, monkeypatch: pytest.MonkeyPatch, wire: str, fault: str
+) -> None:
     """Its job is looked for in the list. The list of W3 shows too little to find it: then nothing is started."""
-    monkeypatch.setenv("AIRFLOW__AIRFLOW_PROVIDER_JOBS__LEDGER_PATH", f"file://{tmp_path}/ledger")
-    monkeypatch.setenv("AIRFLOW__AIRFLOW_PROVIDER_JOBS__DEPLOYMENT", "here")
     monkeypatch.setattr("airflow_provider_jobs.operators.recovery.PAUSES", (0.01, 0.01))
     settings(wire=wire, **AT_ONCE)
     sandbox.control.fault("datafiniti", fault, method="POST", times=1)

@@ -288,12 +288,11 @@ def test_a_server_that_could_not_pass_it_on(sandbox: Any, task: Instance, monkey
 
 @pytest.mark.pitfall("F19")
 @pytest.mark.parametrize("newer", [True, False])
+@pytest.mark.usefixtures("ledger_folder")
 def test_a_start_whose_answer_was_lost_is_found_in_a_list(
-    sandbox: Any, task: Instance, held: Any, newer: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    sandbox: Any, task: Instance, held: Any, newer: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the list of agents, and on servers without it in the team's activity."""
-    monkeypatch.setenv("AIRFLOW__AIRFLOW_PROVIDER_JOBS__LEDGER_PATH", f"file://{tmp_path}/ledger")
-    monkeypatch.setenv("AIRFLOW__AIRFLOW_PROVIDER_JOBS__DEPLOYMENT", "here")
     monkeypatch.setattr("airflow_provider_jobs.operators.recovery.PAUSES", (0.01, 0.01))
     sandbox.control.settings(firecrawl={"agent_newer": newer})
     sandbox.control.fault("firecrawl", "lost_reply", method="POST", times=1)

@@ -423,6 +423,7 @@ def test_a_start_that_may_have_happened(
 
 @VERSIONS
 @pytest.mark.pitfall("F19")
+@pytest.mark.usefixtures("ledger_folder")
 def test_a_start_whose_answer_was_lost_is_found_in_the_list(
     sandbox: Any, task: Instance, crawl: Any, version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -415,6 +415,7 @@ def test_a_start_that_may_have_happened(
     assert task.closed == [None]
 
 
+@pytest.mark.usefixtures("ledger_folder")
 def test_a_start_whose_answer_was_lost_is_found_in_a_list(
     sandbox: Any, task: Instance, held: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

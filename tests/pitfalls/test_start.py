@@ -56,6 +56,7 @@ def test_a_start_with_a_lost_answer_is_sent_once(
 @pytest.mark.pitfall("F19")
 @VERSIONS
 @LOST
+@pytest.mark.usefixtures("ledger_folder")
 def test_a_start_with_a_lost_answer_is_found_where_it_is_listed(
     sandbox: Sandbox, scrape: Any, pages: Any, sent: Any, at_once: None, version: str, fault: str
 ) -> None:
