@@ -110,8 +110,9 @@ from airflow_provider_jobs.exceptions import JobKilledError
 from airflow_provider_jobs.hooks.firecrawl import FirecrawlHook
 from airflow_provider_jobs.operators.killing import Killer
 
-if sys.argv[1] == "default":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # as in a task's process
+# As in a task's process, or as Python begins where nobody has told it to ignore the signal, as a shell does with what
+# it runs in the background.
+signal.signal(signal.SIGINT, signal.SIG_DFL if sys.argv[1] == "default" else signal.default_int_handler)
 hook = FirecrawlHook()
 killer = Killer(hook, cancels=True, log=logging.getLogger())
 killer.owns(hook.start_batch_scrape([sys.argv[2]]))
